@@ -1,0 +1,164 @@
+package adaptertest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fanwire/fanwire/adapter"
+)
+
+func testBroadcast(t *testing.T, c Cluster) {
+	a, b, d := c.node(t, "nodeA"), c.node(t, "nodeB"), c.node(t, "nodeC")
+	a.MustPublish(t, Event(`["e",1]`))
+	for _, n := range []*Node{b, d} {
+		got := n.Await(t, 1)
+		if err := sameMessage(Event(`["e",1]`), got[0]); err != nil {
+			t.Errorf("%s: %v", n.node, err)
+		}
+	}
+	// The answer of another node arrives after a's own message would have.
+	b.MustPublish(t, Event(`["end"]`))
+	if got := a.Await(t, 1); Text(got[0]) != `Broadcast["end"]` {
+		t.Errorf("the sender received its own message: %s", describe(got))
+	}
+}
+
+func testOrder(t *testing.T, c Cluster) {
+	a, b := c.node(t, "nodeA"), c.node(t, "nodeB")
+	b.Enter(t, "r1")
+	b.Enter(t, "r2")
+	const n = 600
+	for i := range n {
+		m := Event(fmt.Sprintf(`["e",%d]`, i))
+		switch i % 4 {
+		case 1:
+			m.Target.Rooms = []string{"r1"}
+		case 2:
+			m.Target.Rooms = []string{"r1", "r2"}
+		case 3:
+			m.Target.Rooms = []string{"r2"}
+		}
+		a.MustPublish(t, m)
+	}
+	for i, m := range b.Await(t, n) {
+		if want := fmt.Sprintf(`["e",%d]`, i); string(m.Packet.Data) != want {
+			t.Fatalf("message %d is %s", i, m.Packet.Data)
+		}
+	}
+}
+
+func testConcurrentPublish(t *testing.T, c Cluster) {
+	a, b, d := c.node(t, "nodeA"), c.node(t, "nodeB"), c.node(t, "nodeC")
+	const writers, each = 4, 100
+	var wg sync.WaitGroup
+	for _, n := range []*Node{a, b} {
+		for w := range writers {
+			wg.Go(func() {
+				for i := range each {
+					m := Event(fmt.Sprintf(`["%s-%d",%d]`, n.node, w, i))
+					if _, err := n.Publish(t.Context(), m); err != nil {
+						t.Errorf("Publish: %v", err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	next := map[string]int{}
+	for _, m := range d.Await(t, 2*writers*each) {
+		name, rest, _ := strings.Cut(strings.Trim(string(m.Packet.Data), `[]`), ",")
+		if want := fmt.Sprint(next[name]); rest != want {
+			t.Fatalf("%s: message %s instead of %s", name, rest, want)
+		}
+		next[name]++
+	}
+}
+
+func testPayloads(t *testing.T, c Cluster) {
+	a, b := c.node(t, "nodeA"), c.node(t, "nodeB")
+	big := strings.Repeat("0123456789", 3000)
+	payloads := []adapter.Payload{
+		{Data: []byte(`["e"]`)},
+		{Data: []byte(`["e",1,-5,300,10000000000,1.5,true,false,null,"x",[],{},{"a":{"b":[1,{"c":null}]}}]`)},
+		{Data: []byte(`["é😀 \"\\\n\u0001",{"":"","__proto__":1}]`)},
+		{Data: []byte(`["` + big + `"]`)},
+		// HRD-06: what float64 cannot hold arrives as it was sent.
+		{Data: []byte(`["n",9007199254740993,18446744073709551615,-9223372036854775808]`)},
+		{Data: []byte(`["n",123456789012345678901234567890,0.1000000000000000055511151231257827,1e400]`)},
+		// SIO-M-22: without attachments nothing is a placeholder.
+		{Data: []byte(`["e",{"_placeholder":true,"num":0}]`)},
+		{
+			Data:        []byte(`["b",{"_placeholder":true,"num":0},{"x":[{"_placeholder":true,"num":1}]}]`),
+			Attachments: [][]byte{{1, 2, 3}, {}},
+		},
+		{
+			Data:        []byte(`["b",{"_placeholder":true,"num":0},1e400]`),
+			Attachments: [][]byte{[]byte(big)},
+		},
+	}
+	for _, p := range payloads {
+		a.MustPublish(t, &adapter.Message{Kind: adapter.Broadcast, Packet: p})
+	}
+	for i, m := range b.Await(t, len(payloads)) {
+		if err := samePayload(payloads[i], m.Packet); err != nil {
+			t.Errorf("payload %d: %v", i, err)
+		}
+	}
+}
+
+func testTargets(t *testing.T, c Cluster) {
+	a, b := c.node(t, "nodeA"), c.node(t, "nodeB")
+	b.Enter(t, "r1")
+	targets := []adapter.Target{
+		{},
+		{Rooms: []string{"r1"}},
+		{Rooms: []string{"r1"}, Except: []string{"x", "y"}},
+		{Rooms: []string{"nobody", "r1"}},
+		{Except: []string{"x"}, Volatile: true},
+		{NoCompress: true},
+		{Rooms: []string{"r1"}, Volatile: true, NoCompress: true},
+	}
+	for _, target := range targets {
+		m := Event(`["e"]`)
+		m.Target = target
+		a.MustPublish(t, m)
+	}
+	for i, m := range b.Await(t, len(targets)) {
+		want := Event(`["e"]`)
+		want.Target = targets[i]
+		if err := sameMessage(want, m); err != nil {
+			t.Errorf("target %d: %v", i, err)
+		}
+	}
+}
+
+func testNamespaces(t *testing.T, c Cluster) {
+	// Glob characters are plain characters in a name (CLU-R-10).
+	names := []string{"/", "/chat", "/a[b]", `/e\f`, "/*", "/?", "/a#b", "/röm"}
+	fa, fb := c.Factory(t), c.Factory(t)
+	var senders, receivers []*Node
+	for _, name := range names {
+		senders = append(senders, Start(t, fa, "nodeA", name))
+		receivers = append(receivers, Start(t, fb, "nodeB", name))
+	}
+	for i, b := range receivers {
+		id := "0123456789abcdef" + b.IDTag()
+		b.Enter(t, id)
+		senders[i].MustPublish(t, Event(fmt.Sprintf(`["all",%d]`, i)))
+		senders[i].MustPublish(t, Event(fmt.Sprintf(`["one",%d]`, i), id))
+		senders[i].MustPublish(t, Event(fmt.Sprintf(`["end",%d]`, i)))
+	}
+	for i, b := range receivers {
+		got := c.payloads(b.Await(t, 3))
+		want := []string{fmt.Sprintf(`["all",%d]`, i), fmt.Sprintf(`["one",%d]`, i), fmt.Sprintf(`["end",%d]`, i)}
+		if c.LooseIDs {
+			slices.Sort(want)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q", names[i], got)
+		}
+	}
+}

@@ -1,0 +1,85 @@
+package adapter
+
+import "time"
+
+// Kind says what a message asks for or answers.
+type Kind uint8
+
+// Kinds. The comment names the fields of [Message] that each uses besides Kind
+// and From.
+const (
+	// Broadcast carries an event for the sockets of Target: Target, Packet; with
+	// RequestID each receiving node answers one ClientCount, then one ClientAck
+	// per answer of a client.
+	Broadcast       Kind = iota + 1
+	Join                 // Target sockets join Names: Target, Names
+	Leave                // Target sockets leave Names: Target, Names
+	Disconnect           // Target sockets are disconnected: Target, Close
+	FetchSockets         // asks for the Target sockets: RequestID, Target
+	FetchReply           // RequestID, Sockets
+	ServerEvent          // an event for the other nodes: Packet; with RequestID one ServerReply each
+	ServerReply          // RequestID, Packet: Data is one JSON value, empty for none
+	ClientCount          // RequestID, Count
+	ClientAck            // RequestID, Packet: Data is one JSON value (the first ack argument), empty for none
+	FetchIDs             // asks for the ids of the sockets in Target.Rooms: RequestID, Target
+	FetchIDsReply        // RequestID, Names
+	FetchRooms           // asks for all rooms: RequestID
+	FetchRoomsReply      // RequestID, Names
+)
+
+// Message is what one node tells others about one namespace. A message is
+// immutable once it was handed to Publish, Respond or Receive; its slices may be
+// shared.
+type Message struct {
+	Kind Kind
+	// From names the sender in the adapter's own terms, as Respond expects it.
+	// Publish and Respond ignore it. Programs that only emit have no name that
+	// could be answered: then it is empty.
+	From      string
+	RequestID string // set where an answer is wanted or given
+	Target    Target
+	Packet    Payload
+	Names     []string // rooms to join or leave, ids, or rooms
+	Close     bool     // Disconnect: end the whole session
+	Count     int      // ClientCount
+	Sockets   []SocketInfo
+	// Timeout is how long the sender waits for answers, 0 where it did not say.
+	Timeout time.Duration
+}
+
+// Target selects sockets: those in any of Rooms (all of the namespace, if there
+// are none) that are in none of Except.
+type Target struct {
+	Rooms  []string
+	Except []string
+	// Flags that travel with a broadcast (CLU-R-15).
+	Volatile   bool
+	NoCompress bool
+}
+
+// Payload is JSON with its binary parts taken out: Data holds
+// {"_placeholder":true,"num":N} where Attachments[N] belongs. With no
+// attachments Data is plain JSON in which nothing is replaced (SIO-M-22). Data of
+// an event is the whole array, name included. Data has been validated by whoever
+// made the payload.
+type Payload struct {
+	Data        []byte
+	Attachments [][]byte
+}
+
+// Size is the number of bytes that the payload holds.
+func (p Payload) Size() int {
+	n := len(p.Data)
+	for _, a := range p.Attachments {
+		n += len(a)
+	}
+	return n
+}
+
+// SocketInfo describes a socket to other nodes (CLU-R-36).
+type SocketInfo struct {
+	ID        string
+	Handshake []byte // a JSON object
+	Rooms     []string
+	Data      []byte // a JSON value; empty for none
+}
