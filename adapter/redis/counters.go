@@ -1,0 +1,29 @@
+package redis
+
+import (
+	"sync/atomic"
+
+	"github.com/fanwire/fanwire/adapter"
+)
+
+// counters are what one namespace counts.
+type counters struct {
+	published, publishedBytes     atomic.Uint64
+	publishErrors, publishDropped atomic.Uint64
+	received, receivedBytes       atomic.Uint64
+	ignored, bad, receiveDropped  atomic.Uint64
+}
+
+func (c *counters) stats() adapter.Stats {
+	return adapter.Stats{
+		Published:      c.published.Load(),
+		PublishedBytes: c.publishedBytes.Load(),
+		PublishErrors:  c.publishErrors.Load(),
+		PublishDropped: c.publishDropped.Load(),
+		Received:       c.received.Load(),
+		ReceivedBytes:  c.receivedBytes.Load(),
+		Ignored:        c.ignored.Load(),
+		BadMessages:    c.bad.Load(),
+		ReceiveDropped: c.receiveDropped.Load(),
+	}
+}

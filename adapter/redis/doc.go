@@ -1,0 +1,27 @@
+// Package redis holds the official Socket.IO wires over Redis. The classic one,
+// [NewAdapter], is compatible in both directions with npm
+// @socket.io/redis-adapter and the emitters that publish for it: nodes of
+// Fanwire and of Node.js form one cluster.
+//
+// # Goroutines
+//
+// A node has one link to Redis for all of its namespaces: [link.run] owns the
+// subscriber connection, with a reader that lives as long as that connection;
+// [link.publish] owns the way out. Each namespace has one worker that decodes
+// and calls [adapter.Host.Receive]. The last namespace that is closed ends the
+// link and waits for both; each Close waits for its worker.
+//
+// # Life of a message
+//
+// Out: Publish encodes in the caller's goroutine and appends to the outbox; the
+// publishing goroutine pipelines whatever waits. In: the reader finds the
+// namespaces by channel, drops what concerns nobody here, and puts the rest
+// into the namespace's inbox; the worker decodes. No queue waits for the
+// other side: each is bounded and drops its oldest (HRD-61, HRD-63).
+//
+// # Locks
+//
+// Publish holds classic.mu for reading while it pushes: classic.mu before
+// outbox.mu. subscriptions.mu is innermost: nothing is called under it, so that
+// a node may call RoomAdded while it holds the lock of a room.
+package redis

@@ -1,0 +1,170 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/fanwire/fanwire/adapter/internal/queue"
+)
+
+// lane is one of the two queues on the way out. Order is kept within each.
+type lane uint8
+
+const (
+	laneMessages lane = iota // events and requests
+	laneAnswers              // answers to requests: few, possibly huge (HRD-60)
+	lanes
+)
+
+// item is a message for Redis.
+type item struct {
+	channel string
+	payload []byte
+	since   time.Time
+	lane    lane
+	to      *counters // of the sender
+}
+
+// outbox holds what waits for Redis: bounded in bytes and age, the oldest are
+// dropped (HRD-63). Nobody who pushes ever waits.
+type outbox struct {
+	maxBytes [lanes]int
+	maxAge   time.Duration
+	// kick tells that there is something to take.
+	kick chan struct{}
+
+	mu       sync.Mutex // guards the fields below
+	waiting  [lanes]queue.Ring[item]
+	pushed   [lanes]uint64
+	finished [lanes]uint64 // sent or dropped
+	progress chan struct{} // closed when finished grows; nil while nobody waits
+}
+
+func newOutbox(maxMessages, maxAnswers int, maxAge time.Duration) *outbox {
+	return &outbox{
+		maxBytes: [lanes]int{maxMessages, maxAnswers},
+		maxAge:   maxAge,
+		kick:     make(chan struct{}, 1),
+	}
+}
+
+// push appends it and returns how many older ones were dropped to make room, or
+// because they had waited for too long.
+func (o *outbox) push(it item) (dropped int) {
+	o.mu.Lock()
+	dropped = o.dropOld(it.lane, it.since, len(it.payload))
+	o.waiting[it.lane].Push(it, len(it.payload))
+	o.pushed[it.lane]++
+	o.mu.Unlock()
+	select {
+	case o.kick <- struct{}{}:
+	default:
+	}
+	return dropped
+}
+
+// dropOld drops what is too old and, beyond that, makes room for size bytes. A
+// message that is larger than all the room is taken alone.
+func (o *outbox) dropOld(l lane, now time.Time, size int) (dropped int) {
+	w := &o.waiting[l]
+	for {
+		it, _, ok := w.Peek()
+		if !ok || (now.Sub(it.since) <= o.maxAge && w.Bytes()+size <= o.maxBytes[l]) {
+			break
+		}
+		w.Pop()
+		it.to.publishDropped.Add(1)
+		dropped++
+	}
+	o.finish(l, dropped)
+	return dropped
+}
+
+func (o *outbox) finish(l lane, n int) {
+	o.finished[l] += uint64(n)
+	if n > 0 && o.progress != nil {
+		close(o.progress)
+		o.progress = nil
+	}
+}
+
+// take removes up to maxItems messages of together about maxBytes and appends
+// them to dst, those of one lane in their order. What has waited for too long is
+// dropped.
+func (o *outbox) take(dst []item, maxItems, maxBytes int) []item {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	for l := range lanes {
+		o.dropOld(l, now, 0)
+	}
+	// Answers come first, but leave half of the batch to the rest.
+	dst = o.takeLane(laneAnswers, dst, maxItems/2, maxBytes/2)
+	dst = o.takeLane(laneMessages, dst, maxItems-len(dst), maxBytes/2)
+	return dst
+}
+
+func (o *outbox) takeLane(l lane, dst []item, maxItems, maxBytes int) []item {
+	w := &o.waiting[l]
+	for bytes := 0; maxItems > 0 && bytes < maxBytes; maxItems-- {
+		it, size, ok := w.Pop()
+		if !ok {
+			break
+		}
+		bytes += size
+		dst = append(dst, it)
+	}
+	return dst
+}
+
+// done counts taken messages as sent or dropped.
+func (o *outbox) done(items []item) {
+	var n [lanes]int
+	for _, it := range items {
+		n[it.lane]++
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for l, n := range n {
+		o.finish(lane(l), n)
+	}
+}
+
+// drain waits until all that was pushed so far is sent or dropped.
+func (o *outbox) drain(ctx context.Context) error {
+	o.mu.Lock()
+	target := o.pushed
+	for o.finished[laneMessages] < target[laneMessages] || o.finished[laneAnswers] < target[laneAnswers] {
+		if o.progress == nil {
+			o.progress = make(chan struct{})
+		}
+		progress := o.progress
+		o.mu.Unlock()
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		o.mu.Lock()
+	}
+	o.mu.Unlock()
+	return nil
+}
+
+// age drops from items those that have waited for too long; the caller holds
+// them since take. It reuses the slice and keeps the order.
+func (o *outbox) age(items []item, now time.Time) (kept []item) {
+	var old []item
+	kept = items[:0]
+	for _, it := range items {
+		if now.Sub(it.since) <= o.maxAge {
+			kept = append(kept, it)
+			continue
+		}
+		it.to.publishDropped.Add(1)
+		old = append(old, it)
+	}
+	o.done(old)
+	return kept
+}

@@ -1,0 +1,213 @@
+package redis
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// One pipeline carries this much at most.
+const (
+	batchItems = 1000
+	batchBytes = 1 << 20
+)
+
+// Pauses after a failed attempt to publish.
+const (
+	publishPauseMin = 50 * time.Millisecond
+	publishPauseMax = 500 * time.Millisecond
+)
+
+// publishCmd is PUBLISH, at most once: whatever the caller's client is
+// configured to do, go-redis does not repeat a pipeline in which a command says
+// NoRetry. With retries a message can be published twice (HRD-63).
+type publishCmd struct {
+	*goredis.IntCmd
+	payload *wireBytes
+}
+
+func (publishCmd) NoRetry() bool { return true }
+
+// wireBytes is an argument that knows whether go-redis has begun to write it. A
+// message that was not written can be published later without doubt. One that
+// was written and not answered may have been published: it is counted as lost,
+// since to send it again might double it.
+type wireBytes struct {
+	b       []byte
+	written bool
+}
+
+// MarshalBinary is called by go-redis when it writes the command.
+func (w *wireBytes) MarshalBinary() ([]byte, error) {
+	w.written = true
+	return w.b, nil
+}
+
+func newPublish(ctx context.Context, it item) publishCmd {
+	w := &wireBytes{b: it.payload}
+	return publishCmd{goredis.NewIntCmd(ctx, "publish", it.channel, w), w}
+}
+
+// sent reports that Redis has confirmed it.
+func (c publishCmd) sent() bool { return c.payload.written && c.Err() == nil }
+
+// retriable reports that Redis certainly did not publish it but may do so soon.
+func (c publishCmd) retriable() bool {
+	err := c.Err()
+	return !c.payload.written || goredis.IsLoadingError(err) || goredis.IsMasterDownError(err) ||
+		goredis.IsClusterDownError(err) || goredis.IsTryAgainError(err)
+}
+
+// publish hands what waits to Redis until ctx ends. The link waits for it.
+func (l *link) publish(ctx context.Context) {
+	var batch []item // taken and not sent yet
+	pause := publishPauseMin
+	for ctx.Err() == nil {
+		batch = l.out.age(batch, time.Now())
+		if len(batch) == 0 {
+			batch = l.out.take(batch, batchItems, batchBytes)
+		}
+		if len(batch) == 0 {
+			l.await(ctx, l.out.kick, 0)
+			continue
+		}
+		n := len(batch)
+		if batch = l.send(ctx, batch); len(batch) < n {
+			pause = publishPauseMin
+			continue
+		}
+		l.await(ctx, nil, pause)
+		pause = min(2*pause, publishPauseMax)
+	}
+	l.drop(batch)
+}
+
+// await waits for wake, for d if it is not 0, or for the end of ctx.
+func (l *link) await(ctx context.Context, wake <-chan struct{}, d time.Duration) {
+	var elapsed <-chan time.Time
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		elapsed = timer.C
+	}
+	select {
+	case <-wake:
+	case <-elapsed:
+	case <-ctx.Done():
+	}
+}
+
+// drop gives up what the link has not sent when it ends.
+func (l *link) drop(batch []item) {
+	for len(batch) > 0 {
+		for _, it := range batch {
+			it.to.publishDropped.Add(1)
+		}
+		l.out.done(batch)
+		batch = l.out.take(batch[:0], batchItems, batchBytes)
+	}
+}
+
+// send publishes items in one pipeline and returns those at the end that should
+// be tried again, in their order. What failed before one that succeeded is lost:
+// sent again it would come out of order.
+func (l *link) send(ctx context.Context, items []item) (again []item) {
+	cmds, err := l.pipeline(ctx, items)
+	last := len(cmds) - 1
+	for last >= 0 && !cmds[last].sent() {
+		last--
+	}
+	again = items[:0]
+	var finished []item
+	for i, c := range cmds {
+		if i > last && c.retriable() {
+			again = append(again, items[i])
+			continue
+		}
+		items[i].count(c)
+		finished = append(finished, items[i])
+	}
+	l.out.done(finished)
+	if err != nil {
+		l.reload(ctx)
+	}
+	l.reportPublish(ctx, err, len(again))
+	return again
+}
+
+func (it item) count(c publishCmd) {
+	if !c.sent() {
+		it.to.publishErrors.Add(1)
+		return
+	}
+	it.to.published.Add(1)
+	it.to.publishedBytes.Add(uint64(len(it.payload)))
+}
+
+func (l *link) pipeline(ctx context.Context, items []item) ([]publishCmd, error) {
+	cmds := make([]publishCmd, len(items))
+	for i, it := range items {
+		cmds[i] = newPublish(ctx, it)
+	}
+	client, err := l.publishClient(ctx)
+	if err != nil {
+		return cmds, err
+	}
+	pipe := client.Pipeline()
+	for _, c := range cmds {
+		if err := pipe.Process(ctx, c); err != nil {
+			return cmds, err
+		}
+	}
+	_, err = pipe.Exec(ctx)
+	return cmds, err
+}
+
+// reportPublish logs the first of a series of failures, and its end.
+func (l *link) reportPublish(ctx context.Context, err error, kept int) {
+	switch {
+	case err != nil && !l.failing:
+		l.failing = true
+		level := slog.LevelWarn
+		if goredis.IsPermissionError(err) || goredis.IsAuthError(err) {
+			level = slog.LevelError
+		}
+		l.log.Log(ctx, level, "redis: publishing fails", "node", l.node, "err", err, "kept", kept)
+	case err == nil && l.failing:
+		l.failing = false
+		l.log.Info("redis: publishing works again", "node", l.node)
+	}
+}
+
+// publishClient is the client to publish with.
+//
+// On a Redis Cluster any server takes a PUBLISH and passes it on to the others.
+// go-redis would route each by the slot of its channel, so that what a node says
+// in different rooms takes different ways and may overtake. We send all of a
+// node's messages through the one master that owns the slot of the node's own
+// channel: order is kept (CLU-O-01), one pipeline is enough, and many nodes
+// spread over the masters.
+func (l *link) publishClient(ctx context.Context) (goredis.UniversalClient, error) {
+	cluster, ok := l.client.(*goredis.ClusterClient)
+	if !ok {
+		return l.timed, nil
+	}
+	master, err := cluster.MasterForKey(ctx, l.own)
+	if err != nil {
+		return nil, err
+	}
+	if master != l.master {
+		l.master, l.timed = master, master.WithTimeout(l.cfg.PublishTimeout)
+	}
+	return l.timed, nil
+}
+
+// reload lets a cluster client find out who is master now. It does so by itself
+// for commands it has routed, which ours are not.
+func (l *link) reload(ctx context.Context) {
+	if cluster, ok := l.client.(*goredis.ClusterClient); ok {
+		cluster.ReloadState(ctx)
+	}
+}

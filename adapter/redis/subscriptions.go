@@ -1,0 +1,554 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// maxNames is how many channels one command names at most (HRD-73).
+const maxNames = 1000
+
+// routeKind tells what a channel carries for a namespace.
+type routeKind uint8
+
+const (
+	routeAll     routeKind = iota // broadcasts for any rooms (CLU-R-01)
+	routeRoom                     // broadcasts for the room in the channel's name (CLU-R-02)
+	routeIDs                      // the same by the pattern for ids (design.md section 8)
+	routeRequest                  // CLU-R-03
+	routeAnswer                   // CLU-R-04, CLU-R-05
+	routeOwn                      // the node's own channel: probes (HRD-64)
+)
+
+// A subscriber is told of the messages on the channels it wants.
+type subscriber interface {
+	// offer takes a message that arrived on channel. It must not block.
+	offer(kind routeKind, channel, payload string)
+	// counts is guarded by subscriptions.mu.
+	counts() *subscriptionCounts
+}
+
+// subscriptionCounts are one subscriber's share of the subscriptions.
+type subscriptionCounts struct {
+	wanted, confirmed int
+	baseMissing       int // those that are no rooms and not confirmed
+}
+
+// route leads from a channel to a subscriber.
+type route struct {
+	to   subscriber
+	kind routeKind
+	n    int // how often it was added, less how often removed
+}
+
+// subscription is one channel or pattern.
+type subscription struct {
+	name    string
+	pattern bool
+	first   route   // most have one; n is 0 if there is none
+	more    []route // of other namespaces whose channel has the same name; deliver reads old copies
+
+	asked     bool // the last command for it on this connection was to subscribe
+	open      int  // commands for it that Redis has not confirmed
+	confirmed bool // asked for, wanted, and nothing is open
+	dirty     bool // on the dirty list
+	restoring bool // part of what makes the connection complete
+	waiters   *batch
+}
+
+// batch is what callers wait for: all its subscriptions are confirmed.
+type batch struct {
+	done    chan struct{}
+	missing int
+}
+
+// command is one command for Redis.
+type command struct {
+	verb  string
+	subs  []*subscription
+	index int // of the next one to be confirmed
+}
+
+func (c *command) names() []string {
+	names := make([]string, len(c.subs))
+	for i, s := range c.subs {
+		names[i] = s.name
+	}
+	return names
+}
+
+// subscriptions knows what a node wants to hear and what Redis has confirmed on
+// the present connection. It does no I/O: the link sends the commands that flush
+// returns, in that order, and reports what comes back.
+//
+// Redis answers the commands of a connection in their order, one confirmation
+// per name, or one error per command. So a list of what was sent tells what each
+// confirmation is for, however quickly a room comes and goes.
+type subscriptions struct {
+	// kick tells that flush has something to do.
+	kick chan struct{}
+
+	mu        sync.Mutex // guards the fields below and those of the subscriptions
+	channels  map[string]*subscription
+	patterns  map[string]*subscription
+	dirty     []*subscription
+	sent      []*command // not yet confirmed, in order
+	joining   *batch     // for those added since the last flush
+	connected bool
+	restoring int             // subscriptions that are missing since connect
+	lastErr   error           // why there is no connection
+	refused   []*subscription // Redis answered with refusal
+	refusal   error
+}
+
+func newSubscriptions() *subscriptions {
+	return &subscriptions{
+		kick:     make(chan struct{}, 1),
+		channels: map[string]*subscription{},
+		patterns: map[string]*subscription{},
+		lastErr:  errors.New("not connected yet"),
+	}
+}
+
+// table is the map that holds channels or patterns.
+func (s *subscriptions) table(pattern bool) map[string]*subscription {
+	if pattern {
+		return s.patterns
+	}
+	return s.channels
+}
+
+// add asks for messages. The returned channel is closed when they arrive here;
+// it is nil if they do already. connected is false while Redis is away.
+func (s *subscriptions) add(name string, pattern bool, kind routeKind, to subscriber) (confirmed <-chan struct{}, connected bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.table(pattern)[name]
+	if sub == nil {
+		sub = &subscription{name: name, pattern: pattern}
+		s.table(pattern)[name] = sub
+	}
+	s.addRoute(sub, kind, to)
+	if !sub.confirmed && sub.asked && sub.open == 0 {
+		s.setConfirmed(sub, true) // removed and added before Redis was told
+	}
+	if sub.confirmed {
+		return nil, s.connected
+	}
+	if sub.waiters == nil {
+		s.wait(sub)
+	}
+	s.markDirty(sub)
+	return sub.waiters.done, s.connected
+}
+
+// remove takes back one add and reports whether there was one.
+func (s *subscriptions) remove(name string, pattern bool, to subscriber) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.table(pattern)[name]
+	if sub == nil || !s.removeRoute(sub, to) {
+		return false
+	}
+	if !sub.wanted() {
+		s.setConfirmed(sub, false)
+		s.release(sub)
+		s.markDirty(sub)
+	}
+	return true
+}
+
+// removeAll takes back every add of a subscriber; base are the channels that it
+// has besides those of rooms.
+func (s *subscriptions) removeAll(to subscriber, base []baseChannel) {
+	for _, c := range base {
+		s.remove(c.name, c.pattern, to)
+	}
+	if s.countsOf(to).wanted == 0 {
+		return
+	}
+	for _, name := range s.namesOf(to) {
+		for s.remove(name, false, to) {
+		}
+	}
+}
+
+// namesOf lists the channels that a subscriber wants.
+func (s *subscriptions) namesOf(to subscriber) (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, sub := range s.channels {
+		for _, r := range sub.routes() {
+			if r.to == to {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func (s *subscriptions) addRoute(sub *subscription, kind routeKind, to subscriber) {
+	sub.more = slices.Clone(sub.more)
+	for _, r := range sub.routes() {
+		if r.to == to {
+			r.n++
+			return
+		}
+	}
+	r := route{to, kind, 1}
+	if sub.first.n == 0 {
+		sub.first = r
+	} else {
+		sub.more = append(sub.more, r)
+	}
+	c := to.counts()
+	c.wanted++
+	switch {
+	case sub.confirmed:
+		c.confirmed++
+	case kind != routeRoom:
+		c.baseMissing++
+	}
+}
+
+// removeRoute reports whether there was one.
+func (s *subscriptions) removeRoute(sub *subscription, to subscriber) bool {
+	sub.more = slices.Clone(sub.more)
+	for i, r := range sub.routes() {
+		if r.to != to {
+			continue
+		}
+		if r.n--; r.n > 0 {
+			return true
+		}
+		c := to.counts()
+		c.wanted--
+		switch {
+		case sub.confirmed:
+			c.confirmed--
+		case r.kind != routeRoom:
+			c.baseMissing--
+		}
+		sub.cut(i)
+		return true
+	}
+	return false
+}
+
+// routes returns pointers into sub.
+func (sub *subscription) routes() []*route {
+	if sub.first.n == 0 {
+		return nil
+	}
+	list := make([]*route, 0, 4)
+	list = append(list, &sub.first)
+	for i := range sub.more {
+		list = append(list, &sub.more[i])
+	}
+	return list
+}
+
+func (sub *subscription) cut(i int) {
+	if i > 0 {
+		sub.more = slices.Delete(sub.more, i-1, i)
+		return
+	}
+	sub.first = route{}
+	if len(sub.more) > 0 {
+		sub.first, sub.more = sub.more[0], sub.more[1:]
+	}
+}
+
+func (sub *subscription) wanted() bool { return sub.first.n > 0 }
+
+func (s *subscriptions) setConfirmed(sub *subscription, confirmed bool) {
+	if sub.confirmed == confirmed {
+		return
+	}
+	sub.confirmed = confirmed
+	delta := -1
+	if confirmed {
+		delta = 1
+	}
+	for _, r := range sub.routes() {
+		c := r.to.counts()
+		c.confirmed += delta
+		if r.kind != routeRoom {
+			c.baseMissing -= delta
+		}
+	}
+}
+
+// wait puts sub into the present batch.
+func (s *subscriptions) wait(sub *subscription) {
+	if s.joining == nil {
+		s.joining = &batch{done: make(chan struct{})}
+	}
+	sub.waiters = s.joining
+	sub.waiters.missing++
+}
+
+// release takes sub out of its batch and out of what is being restored, since
+// it was confirmed or is not wanted any more.
+func (s *subscriptions) release(sub *subscription) {
+	if sub.restoring {
+		sub.restoring = false
+		s.restoring--
+	}
+	b := sub.waiters
+	if b == nil {
+		return
+	}
+	sub.waiters = nil
+	if b.missing--; b.missing > 0 {
+		return
+	}
+	if s.joining == b {
+		s.joining = nil
+	}
+	close(b.done)
+}
+
+func (s *subscriptions) markDirty(sub *subscription) {
+	if !s.connected {
+		s.forget(sub)
+		return
+	}
+	if !sub.dirty {
+		sub.dirty = true
+		s.dirty = append(s.dirty, sub)
+	}
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops sub if nobody wants it and Redis does not know of it.
+func (s *subscriptions) forget(sub *subscription) {
+	if !sub.wanted() && !sub.asked && sub.open == 0 && s.table(sub.pattern)[sub.name] == sub {
+		delete(s.table(sub.pattern), sub.name)
+	}
+}
+
+// flush returns the commands that bring Redis up to date and takes them for
+// sent. Each names at most 1,000 channels.
+func (s *subscriptions) flush() []*command {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.connected {
+		return nil
+	}
+	s.joining = nil
+	present := map[string]*command{}
+	var list []*command
+	for _, sub := range s.dirty {
+		sub.dirty = false
+		verb := sub.verb()
+		if verb == "" {
+			s.forget(sub)
+			continue
+		}
+		c := present[verb]
+		if c == nil || len(c.subs) == maxNames {
+			c = &command{verb: verb}
+			present[verb] = c
+			list = append(list, c)
+		}
+		c.subs = append(c.subs, sub)
+		sub.asked = sub.wanted()
+		sub.open++
+	}
+	s.dirty = nil
+	s.sent = append(s.sent, list...)
+	return list
+}
+
+// verb is the command that sub needs, empty for none.
+func (sub *subscription) verb() string {
+	if sub.asked == sub.wanted() {
+		return ""
+	}
+	verb := "unsubscribe"
+	if sub.wanted() {
+		verb = "subscribe"
+	}
+	if sub.pattern {
+		verb = "p" + verb
+	}
+	return verb
+}
+
+// connect starts a new connection: everything is wanted anew. The node's own
+// channel comes first (see link.subscribeClient), rooms last.
+func (s *subscriptions) connect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connected, s.lastErr = true, nil
+	var own, base, rooms []*subscription
+	for _, table := range []map[string]*subscription{s.channels, s.patterns} {
+		for _, sub := range table {
+			sub.dirty, sub.restoring = true, true
+			switch sub.first.kind {
+			case routeOwn:
+				own = append(own, sub)
+			case routeRoom:
+				rooms = append(rooms, sub)
+			default:
+				base = append(base, sub)
+			}
+		}
+	}
+	s.dirty = slices.Concat(own, base, rooms)
+	s.restoring = len(s.dirty)
+}
+
+// lost ends the connection. Those who wait go on waiting: for the next one.
+func (s *subscriptions) lost(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connected, s.lastErr = false, err
+	s.dirty, s.sent, s.restoring = nil, nil, 0
+	s.refused, s.refusal = nil, nil
+	for _, table := range []map[string]*subscription{s.channels, s.patterns} {
+		for _, sub := range table {
+			s.setConfirmed(sub, false)
+			sub.asked, sub.open, sub.dirty, sub.restoring = false, 0, false, false
+			s.forget(sub)
+		}
+	}
+}
+
+// confirm takes a confirmation. An error means that Redis and we disagree, so
+// that the connection is of no use.
+func (s *subscriptions) confirm(verb, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sent) == 0 {
+		return fmt.Errorf("confirmation of %s %q that was not sent", verb, name)
+	}
+	c := s.sent[0]
+	sub := c.subs[c.index]
+	if c.verb != verb || sub.name != name {
+		return fmt.Errorf("confirmation of %s %q instead of %s %q", verb, name, c.verb, sub.name)
+	}
+	if c.index++; c.index == len(c.subs) {
+		s.sent = s.sent[1:]
+	}
+	s.settle(sub)
+	return nil
+}
+
+// settle counts one answer of Redis for sub.
+func (s *subscriptions) settle(sub *subscription) {
+	if sub.open--; sub.open > 0 {
+		return
+	}
+	if sub.asked && sub.wanted() {
+		s.setConfirmed(sub, true)
+		s.release(sub)
+	}
+	s.forget(sub)
+}
+
+// refuse takes an error that Redis answered to a command. It reports whether it
+// was for one of ours; retry sends it again.
+func (s *subscriptions) refuse(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sent) == 0 || s.sent[0].index > 0 {
+		return false
+	}
+	c := s.sent[0]
+	s.sent = s.sent[1:]
+	s.refusal = fmt.Errorf("%s refused: %w", c.verb, err)
+	for _, sub := range c.subs {
+		if sub.open--; sub.open == 0 { // else a later command decides
+			sub.asked = strings.HasSuffix(c.verb, "unsubscribe")
+		}
+		s.refused = append(s.refused, sub)
+		s.forget(sub)
+	}
+	return true
+}
+
+// retry lets the next flush send what Redis has refused.
+func (s *subscriptions) retry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	again := s.refused
+	s.refused, s.refusal = nil, nil
+	for _, sub := range again {
+		s.markDirty(sub)
+	}
+}
+
+// deliver hands a message to those who want it.
+func (s *subscriptions) deliver(pattern, channel, payload string) {
+	first, more := s.find(pattern, channel)
+	if first.n == 0 {
+		return // the last one left while it was on its way
+	}
+	first.to.offer(first.kind, channel, payload)
+	for _, r := range more {
+		r.to.offer(r.kind, channel, payload)
+	}
+}
+
+// find returns the routes of a channel, or of the pattern that matched it.
+func (s *subscriptions) find(pattern, channel string) (first route, more []route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.channels[channel]
+	if pattern != "" {
+		sub = s.patterns[pattern]
+	}
+	if sub == nil {
+		return route{}, nil
+	}
+	return sub.first, sub.more
+}
+
+// ready says what is missing for a subscriber.
+func (s *subscriptions) ready(to subscriber) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	missing := to.counts().baseMissing
+	switch {
+	case !s.connected:
+		return fmt.Errorf("redis: not connected: %w", s.lastErr)
+	case s.refusal != nil:
+		return fmt.Errorf("redis: %w", s.refusal)
+	case s.restoring > 0:
+		return fmt.Errorf("redis: %d subscriptions are not restored yet", s.restoring)
+	case missing > 0:
+		return fmt.Errorf("redis: %d subscriptions are not confirmed yet", missing)
+	}
+	return nil
+}
+
+// complete tells whether everything is subscribed that was wanted when the
+// connection began.
+func (s *subscriptions) complete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connected && s.restoring == 0 && s.refusal == nil
+}
+
+// countsOf returns a copy of a subscriber's counts.
+func (s *subscriptions) countsOf(to subscriber) subscriptionCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *to.counts()
+}
+
+// has tells whether Redis has confirmed a channel.
+func (s *subscriptions) has(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.channels[name]
+	return sub != nil && sub.confirmed
+}
