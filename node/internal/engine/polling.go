@@ -1,0 +1,441 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fanwire/fanwire/protocol/engineio"
+)
+
+// pollState is what a session has while it is on polling. The session's mutex
+// guards it.
+type pollState struct {
+	get     *poll
+	post    *http.ResponseController // of the POST that is being received
+	probe   *wsConn                  // an upgrade in progress
+	probed  bool                     // its probe has come
+	goodbye *Packet                  // what the last poll gets; the close packet by default
+	limits  *inputLimits             // of the current POST
+	closing Close                    // how a closing session ends
+}
+
+// poll is a GET that waits. Whoever has something for it sends to wake.
+type poll struct {
+	ready chan struct{} // capacity 1
+}
+
+// lingerTimeout bounds how long a closing session waits for the client's last
+// poll (EIO-O-19).
+const lingerTimeout = 30 * time.Second
+
+var (
+	errPollOverlap = errors.New("overlap from client")
+	errPostOverlap = errors.New("data request overlap from client")
+	errPollCut     = errors.New("poll connection closed prematurely")
+	errPostCut     = errors.New("data request connection closed prematurely")
+	errPostSlow    = errors.New("data request too slow")
+	errContent     = errors.New("invalid content")
+	errManyPackets = errors.New("too many packets in a payload")
+)
+
+// wake lets the pending poll look at the outbox.
+func (p *pollState) wake() {
+	if p.get != nil {
+		select {
+		case p.get.ready <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// endLocked lets go of the requests of a session that has ended.
+func (p *pollState) endLocked() {
+	if p.goodbye == nil {
+		p.goodbye = closing
+	}
+	p.wake()
+	if p.post != nil {
+		_ = p.post.SetReadDeadline(time.Unix(1, 0)) // its reader wakes and sees the end
+	}
+}
+
+// afterEnd closes an upgrade in progress (EIO-U-11).
+func (p *pollState) afterEnd() {
+	if p.probe != nil {
+		p.probe.refuseUpgrade()
+	}
+}
+
+// lingerLocked starts the graceful end of a polling session; false if it can end
+// at once, since a poll is there to be told and nothing else waits (EIO-C-06).
+func (s *Session) lingerLocked(c Close) bool {
+	if s.state == stateClosing || s.out.empty() && s.polling.get != nil {
+		return s.state == stateClosing
+	}
+	s.state = stateClosing
+	s.polling.closing = c
+	s.awaiting.Store(false)
+	s.nextPing = s.srv.wheel.now() + int64(lingerTimeout)
+	s.srv.wheel.schedule(s, s.nextPing)
+	return true
+}
+
+// servePoll answers a GET of a session.
+func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	switch {
+	case s.state == stateClosed:
+		s.mu.Unlock()
+		s.srv.refuse(w, r, &refusal{code: codeUnknownSession})
+		return
+	case s.polling == nil:
+		s.mu.Unlock()
+		s.srv.refuse(w, r, &refusal{code: codeBadRequest, cause: "TRANSPORT_MISMATCH"}) // EIO-P-18
+		return
+	case s.polling.get != nil:
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusBadRequest) // EIO-P-12
+		s.fail(ReasonTransportError, errPollOverlap)
+		return
+	}
+	p := &poll{ready: make(chan struct{}, 1)}
+	s.polling.get = p
+	closing := s.state == stateClosing && s.out.empty()
+	s.mu.Unlock()
+	if closing {
+		s.answerLastPoll(w, r)
+		return
+	}
+	s.waitPoll(w, r, p)
+}
+
+// waitPoll holds the GET until there is something to answer.
+func (s *Session) waitPoll(w http.ResponseWriter, r *http.Request, p *poll) {
+	for {
+		if packets, ok := s.takePackets(p); ok {
+			s.answerPoll(w, r, packets, false)
+			return
+		}
+		select {
+		case <-p.ready:
+		case <-r.Context().Done():
+			// A client that has cut its poll is gone: nothing may be put on a wire
+			// that nobody reads (HRD-22).
+			s.mu.Lock()
+			if s.polling != nil && s.polling.get == p {
+				s.polling.get = nil
+			}
+			s.mu.Unlock()
+			s.fail(ReasonTransportError, errPollCut)
+			return
+		}
+	}
+}
+
+// takePackets ends the wait of p if there is something to answer.
+func (s *Session) takePackets(p *poll) ([]*Packet, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var packets []*Packet
+	switch ps := s.polling; {
+	case s.state == stateClosed && ps != nil:
+		packets = []*Packet{ps.goodbye}
+	case ps == nil: // upgraded with a poll pending (EIO-U-06)
+		return []*Packet{closing}, true
+	case s.out.empty():
+		return nil, false
+	default:
+		packets = s.out.takePackets()
+		s.drainedLocked()
+	}
+	if s.polling.get == p {
+		s.polling.get = nil
+	}
+	return packets, true
+}
+
+// answerLastPoll ends a session that was closing (EIO-C-06).
+func (s *Session) answerLastPoll(w http.ResponseWriter, r *http.Request) {
+	s.answerPoll(w, r, []*Packet{noopPacket, closing}, false)
+	s.endClosing()
+}
+
+// endClosing ends a session that was closing, for the reason it was given.
+func (s *Session) endClosing() {
+	s.mu.Lock()
+	c := Close{Reason: ReasonForcedClose}
+	if s.polling != nil {
+		c = s.polling.closing
+	}
+	s.mu.Unlock()
+	s.end(c.Reason, c.Cause)
+}
+
+// answerPoll writes packets as the response of a GET.
+func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, packets []*Packet, handshake bool) {
+	body, contentType, compress := s.encodePayload(packets)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // HRD-10; not every writer has one
+	n, err := s.srv.writeBody(w, r, body, contentType, compress, handshake)
+	s.srv.stats.at(s).bytesOut.Add(uint64(n))
+	if err != nil {
+		s.fail(ReasonTransportError, err)
+	}
+}
+
+// encodePayload encodes packets for one body; all of them, whatever their size
+// (EIO-P-04).
+func (s *Session) encodePayload(packets []*Packet) (body []byte, contentType string, compress bool) {
+	size := 0
+	for _, p := range packets {
+		size += p.size
+		compress = compress || !p.noCompress
+	}
+	if s.proto == 3 {
+		return s.encodePayload3(packets, size, compress)
+	}
+	body = make([]byte, 0, size+size/8)
+	for i, p := range packets {
+		if i > 0 {
+			body = append(body, separator)
+		}
+		body = p.appendPolling(body)
+	}
+	return body, contentText, compress
+}
+
+const (
+	contentText   = "text/plain; charset=UTF-8"
+	contentBinary = "application/octet-stream"
+)
+
+// encodePayload3 is the payload of protocol 3: binary if something in it is and
+// the client takes it (EIO-3-05).
+func (s *Session) encodePayload3(packets []*Packet, size int, compress bool) ([]byte, string, bool) {
+	var list []engineio.Packet
+	for _, p := range packets {
+		list = p.appendPackets(list)
+	}
+	binary := false
+	for _, p := range list {
+		binary = binary || p.Binary
+	}
+	binary = binary && s.form&formBase64 == 0
+	body := engineio.AppendPayload3(make([]byte, 0, size+8*len(list)), list, binary)
+	if binary {
+		return body, contentBinary, compress
+	}
+	return body, contentText, compress
+}
+
+// servePost takes a POST of a session.
+func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
+	binary := r.Header.Get("Content-Type") == contentBinary
+	if status := s.checkPost(w, r, binary); status != 0 {
+		return
+	}
+	body, err := s.readBody(w, r)
+	s.mu.Lock()
+	if s.polling != nil {
+		s.polling.post = nil
+	}
+	ended := s.state == stateClosed
+	closing := s.state == stateClosing
+	s.mu.Unlock()
+	switch {
+	case errors.Is(err, errTooBig):
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusRequestEntityTooLarge) // the session stays (EIO-P-10)
+		return
+	case ended: // by an overlapping POST, or otherwise: cut this one (EIO-P-13)
+		panic(http.ErrAbortHandler)
+	case errors.Is(err, errPostSlow):
+		w.WriteHeader(http.StatusRequestTimeout)
+		s.fail(ReasonTransportError, err)
+		return
+	case err != nil:
+		s.fail(ReasonTransportError, errPostCut)
+		return
+	}
+	if !closing { // what comes while closing is thrown away (EIO-C-10)
+		s.takePayload(body, binary)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html")
+	h.Set("Content-Length", "2")
+	h.Set("Cache-Control", "no-store")
+	if s.srv.cfg.Headers != nil {
+		s.srv.cfg.Headers(h, r, false)
+	}
+	_, _ = io.WriteString(w, "ok")
+}
+
+// checkPost refuses a POST that must not be read, and registers it otherwise.
+func (s *Session) checkPost(w http.ResponseWriter, r *http.Request, binary bool) (status int) {
+	if binary && s.proto == 4 {
+		w.WriteHeader(http.StatusBadRequest) // EIO-P-15
+		s.fail(ReasonTransportError, errContent)
+		return http.StatusBadRequest
+	}
+	if r.Header.Get("Content-Encoding") != "" || isMultipart(r) {
+		w.WriteHeader(http.StatusUnsupportedMediaType) // HRD-23
+		return http.StatusUnsupportedMediaType
+	}
+	s.mu.Lock()
+	switch {
+	case s.state == stateClosed:
+		s.mu.Unlock()
+		s.srv.refuse(w, r, &refusal{code: codeUnknownSession})
+		return http.StatusBadRequest
+	case s.polling == nil:
+		s.mu.Unlock()
+		s.srv.refuse(w, r, &refusal{code: codeBadRequest, cause: "TRANSPORT_MISMATCH"})
+		return http.StatusBadRequest
+	case s.polling.post != nil:
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusBadRequest) // EIO-P-13
+		s.fail(ReasonTransportError, errPostOverlap)
+		return http.StatusBadRequest
+	}
+	s.polling.post = http.NewResponseController(w)
+	s.mu.Unlock()
+	return 0
+}
+
+func isMultipart(r *http.Request) bool {
+	const multipart = "multipart/"
+	ct := r.Header.Get("Content-Type")
+	return len(ct) >= len(multipart) && ct[:len(multipart)] == multipart
+}
+
+// Times for a POST body (HRD-10).
+const (
+	bodyTimeout    = 15 * time.Second
+	bodyChunk      = 16 << 10
+	bodyChunkExtra = time.Second
+)
+
+// readBody reads a body of at most MaxPayload bytes. The time it may take grows
+// with what has come.
+func (s *Session) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	rc := http.NewResponseController(w)
+	limit := s.srv.cfg.MaxPayload
+	deadline := time.Now().Add(bodyTimeout)
+	body := make([]byte, 0, min(max(int(r.ContentLength), 0), limit, bodyChunk)+1)
+	for {
+		if !s.postDeadline(rc, deadline) {
+			return nil, errPostCut
+		}
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		n, err := r.Body.Read(body[len(body):min(cap(body), len(body)+bodyChunk)])
+		body = body[:len(body)+n]
+		deadline = deadline.Add(bodyChunkExtra * time.Duration(n) / bodyChunk)
+		switch {
+		case len(body) > limit:
+			return nil, errTooBig
+		case errors.Is(err, io.EOF):
+			_ = rc.SetReadDeadline(time.Time{})
+			return body, nil
+		case err != nil && (!time.Now().Before(deadline) || errors.Is(err, context.DeadlineExceeded)):
+			return nil, errPostSlow
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+// postDeadline sets the deadline of the body, unless the session has ended and
+// wants the reader to wake.
+func (s *Session) postDeadline(rc *http.ResponseController, t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == stateClosed {
+		return false
+	}
+	_ = rc.SetReadDeadline(t) // not every writer has one
+	return true
+}
+
+// slicePackets is after how many packets the output is looked at (HRD-21).
+const slicePackets = 256
+
+// takePayload handles the packets of one body. A bad packet ends the session;
+// what stands before it was handled (EIO-M-04).
+func (s *Session) takePayload(body []byte, binary bool) {
+	if !binary && !utf8.Valid(body) {
+		s.fail(ReasonParseError, errBadUTF8) // HRD-33
+		return
+	}
+	count := 0
+	take := func(p engineio.Packet) bool {
+		count++
+		if count > s.srv.cfg.MaxPacketsPerPayload {
+			s.Close(Close{Code: closePolicy, Cause: errManyPackets, Discard: true})
+			return false
+		}
+		if count%slicePackets == 0 {
+			s.waitOutput()
+		}
+		return s.withinPostLimits(len(p.Data)) && s.received(p, false)
+	}
+	if s.proto == 3 {
+		if err := engineio.DecodePayload3(body, binary, take); err != nil {
+			s.fail(ReasonParseError, err)
+		}
+		return
+	}
+	s.waitOutput()
+	for raw := range engineio.SplitPayload(body) {
+		p, err := engineio.DecodeText(raw)
+		if err != nil {
+			s.fail(ReasonParseError, err)
+			return
+		}
+		if !take(p) {
+			return
+		}
+	}
+}
+
+// withinPostLimits applies the input rates; there is one POST at a time.
+func (s *Session) withinPostLimits(n int) bool {
+	if s.srv.cfg.PacketRate <= 0 && s.srv.cfg.ByteRate <= 0 {
+		return true
+	}
+	s.mu.Lock()
+	ps := s.polling
+	if ps == nil {
+		s.mu.Unlock()
+		return true
+	}
+	if ps.limits == nil {
+		ps.limits = s.srv.newInputLimits()
+	}
+	l := ps.limits
+	s.mu.Unlock()
+	return s.throttle(l, n)
+}
+
+// writeBody writes a successful response of polling.
+func (s *Server) writeBody(w http.ResponseWriter, r *http.Request, body []byte, contentType string, compress, handshake bool) (int, error) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "no-store")
+	if s.cfg.Headers != nil {
+		s.cfg.Headers(h, r, handshake)
+	}
+	if compress && s.cfg.CompressionThreshold >= 0 && len(body) >= s.cfg.CompressionThreshold {
+		if encoding := acceptedEncoding(r.Header.Get("Accept-Encoding")); encoding != "" {
+			h.Set("Content-Encoding", encoding)
+			body = compressBody(encoding, body)
+		}
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	return w.Write(body)
+}
