@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/fanwire/fanwire/adapter"
+)
+
+type sum struct {
+	A int `json:"a"`
+	B int `json:"b"`
+}
+
+// BenchmarkDispatch takes a message from the engine, runs its handler inline and
+// acks with the result.
+func BenchmarkDispatch(b *testing.B) {
+	srv := newPlainServer(b, Config{})
+	Handle(srv, "raw", func(_ context.Context, _ *Socket, a Args) (Args, error) { return a, nil })
+	Handle(srv, "text", func(_ context.Context, _ *Socket, s string) (string, error) { return s, nil })
+	Handle(srv, "struct", func(_ context.Context, _ *Socket, s sum) (int, error) { return s.A + s.B, nil })
+	On(srv, "noack", func(context.Context, *Socket, None) error { return nil })
+	f := srv.open(false)
+	f.receive("0")
+	for _, m := range []struct{ name, text string }{
+		{"raw", `421["raw","` + strings.Repeat("x", 128) + `"]`},
+		{"text", `421["text","` + strings.Repeat("x", 128) + `"]`},
+		{"struct", `421["struct",{"a":1,"b":2}]`},
+		{"noack", `42["noack"]`},
+		{"unhandled", `42["nope","` + strings.Repeat("x", 128) + `"]`},
+	} {
+		b.Run(m.name, func(b *testing.B) {
+			text := []byte(m.text[1:])
+			b.ReportAllocs()
+			for b.Loop() {
+				f.c.Message(text, false, true)
+			}
+		})
+	}
+}
+
+// fakeClients connects n clients that are in room "r" to srv.
+func fakeClients(srv *Server, n int) []*fakeSession {
+	list := make([]*fakeSession, n)
+	for i := range list {
+		list[i] = srv.open(false)
+		list[i].receive("0")
+		for s := range srv.LocalSockets() {
+			if s.client.sess == list[i] {
+				_ = s.Join(context.Background(), "r")
+			}
+		}
+	}
+	return list
+}
+
+func BenchmarkBroadcast(b *testing.B) {
+	for _, clients := range []int{1, 1000} {
+		for _, mode := range []string{"room", "all", "sender", "hub"} {
+			b.Run(fmt.Sprintf("%s/clients=%d/size=128", mode, clients), func(b *testing.B) {
+				var cfg Config
+				if mode == "hub" {
+					cfg.Adapter = new(adapter.Hub).Factory
+				}
+				srv := newPlainServer(b, cfg)
+				list := fakeClients(srv, clients)
+				target := srv.To("r")
+				switch mode {
+				case "all":
+					target = srv.All()
+				case "sender":
+					target = list[0].c.sockets[0].To("r")
+				}
+				text := any(json.RawMessage(`"` + strings.Repeat("x", 128) + `"`))
+				ctx := context.Background()
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := target.Emit(ctx, "news", text); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*clients), "ns/delivery")
+			})
+		}
+	}
+}
+
+func BenchmarkEmit(b *testing.B) {
+	srv := newPlainServer(b, Config{})
+	f := fakeClients(srv, 1)[0]
+	s := f.c.sockets[0]
+	text := any(strings.Repeat("x", 128))
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = s.Emit(ctx, "news", text)
+	}
+}
+
+// The hot paths must not start to allocate.
+func TestAllocations(t *testing.T) {
+	srv := newPlainServer(t, Config{})
+	Handle(srv, "raw", func(_ context.Context, _ *Socket, a Args) (Args, error) { return a, nil })
+	Handle(srv, "text", func(_ context.Context, _ *Socket, s string) (string, error) { return s, nil })
+	On(srv, "on", func(context.Context, *Socket, Args) error { return nil })
+	list := fakeClients(srv, 100)
+	f := list[0]
+	all := srv.All()
+	ctx, text := context.Background(), any("x")
+	receive := func(text string) func() {
+		data := []byte(text)
+		return func() { f.c.Message(data, false, true) }
+	}
+	for _, test := range []struct {
+		name string
+		max  float64
+		run  func()
+	}{
+		{"Handle raw with ack", 0, receive(`21["raw","x"]`)},
+		{"Handle text with ack", 1, receive(`21["text","x"]`)},
+		{"On without ack", 0, receive(`2["on","x"]`)},
+		{"On with ack", 1, receive(`21["on","x"]`)},
+		{"unhandled", 0, receive(`2["nope"]`)},
+		{"broadcast to 100", 3, func() { _ = all.Emit(ctx, "e", text) }},
+		{"emit", 1, func() { _ = f.c.sockets[0].Emit(ctx, "e", text) }},
+	} {
+		if got := testing.AllocsPerRun(100, test.run); got > test.max {
+			t.Errorf("%s: %v allocations, want at most %v", test.name, got, test.max)
+		}
+	}
+}
+
+// An idle client must fit into 1.5 KB above the connection (design.md, section
+// 5). Its request had a browser's user agent and origin.
+func TestIdleMemory(t *testing.T) {
+	const n, limit = 10_000, 1500
+	srv := newPlainServer(t, Config{})
+	Handle(srv, "raw", func(_ context.Context, _ *Socket, a Args) (Args, error) { return a, nil })
+	list := make([]*fakeSession, n)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range list {
+		list[i] = srv.open(false)
+		list[i].receive("0")
+		list[i].receive(`21["raw",1]`)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	per := (after.HeapAlloc - before.HeapAlloc) / n
+	t.Logf("%d bytes for an idle client, of them %d for the fake session", per, 160)
+	if per > limit {
+		t.Errorf("%d bytes for an idle client, want at most %d", per, limit)
+	}
+	runtime.KeepAlive(list)
+}

@@ -1,0 +1,198 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/fanwire/fanwire/node/internal/engine"
+	"github.com/fanwire/fanwire/protocol/socketio"
+)
+
+// enter leads a socket into its namespace, or refuses it. Events of the client
+// wait meanwhile: s.running is set.
+func (s *Socket) enter() {
+	if !s.admit() {
+		return
+	}
+	h := s.ns.handlers()
+	s.roomCreated(h, s.id)
+	ctx := s.Context()
+	for _, f := range h.connect {
+		var err error
+		if !s.callHook("connect", func() { err = f(ctx, s) }) {
+			break
+		}
+		if err != nil {
+			s.failed(ctx, "connect", "", err)
+		}
+	}
+	s.drain()
+}
+
+// admit runs the middlewares and accepts the socket, or refuses it.
+func (s *Socket) admit() bool {
+	ctx := s.Context()
+	if s.ns == nil {
+		ns := s.client.srv.resolve(ctx, s)
+		if ns == nil {
+			s.refuse(errInvalidNamespace)
+			return false
+		}
+		s.client.mu.Lock()
+		s.ns = ns
+		s.client.mu.Unlock()
+	}
+	s.ns.started(ctx)
+	err := errors.New("node: middleware panicked") // the session is closed then
+	if admit := s.ns.handlers().admit; admit == nil {
+		err = nil
+	} else {
+		s.callHook("connect", func() { err = admit(ctx, s) })
+	}
+	if err != nil {
+		s.refuse(err)
+		return false
+	}
+	if !s.accept() {
+		s.abandon()
+		return false
+	}
+	return true
+}
+
+// accept makes the socket a member of its namespace and tells the client; false
+// if the session has ended. Whoever sends to the socket meanwhile waits: the
+// CONNECT comes first.
+func (s *Socket) accept() bool {
+	c := s.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.end != nil || c.closed {
+		return false
+	}
+	s.state.Store(stateAccepting)
+	s.ns.index.add(s)
+	s.sendConnectLocked()
+	s.state.Store(stateConnected)
+	c.srv.counters.connected.Add(1)
+	c.srv.sockets.Add(1)
+	if !c.joined {
+		c.joined = true
+		c.sess.Admit()
+		c.armLocked()
+	}
+	return true
+}
+
+// refuse ends a socket that was not accepted and tells the client.
+func (s *Socket) refuse(err error) {
+	s.abandon()
+	s.client.refuse(s.name, err)
+}
+
+// abandon undoes what a socket has that was not accepted.
+func (s *Socket) abandon() {
+	c := s.client
+	c.mu.Lock()
+	c.removeLocked(s)
+	s.endLocked(Disconnect{Reason: ReasonServerDisconnect}, true)
+	s.finished = true
+	s.cancelLocked()
+	c.mu.Unlock()
+	if s.ns != nil {
+		s.leaveAll()
+		s.ns.release()
+	}
+}
+
+// finish calls the disconnect handlers of a socket that was accepted.
+func (s *Socket) finish() {
+	h := s.ns.handlers()
+	ctx := s.client.srv.ctx
+	for _, f := range h.disconnecting {
+		s.callHook("disconnect", func() { f(ctx, s, *s.end) })
+	}
+	s.leaveAll()
+	s.ns.index.remove(s)
+	s.ownRoomLeft(h)
+	for _, f := range h.disconnect {
+		s.callHook("disconnect", func() { f(ctx, s, *s.end) })
+	}
+	s.client.srv.counters.disconnected.Add(1)
+	s.client.srv.sockets.Add(-1)
+	s.ns.release()
+}
+
+// sendConnectLocked tells the client that it is in (SIO-E-06, EIO-3-14).
+func (s *Socket) sendConnectLocked() {
+	b := getScratch()
+	defer b.put()
+	if s.client.sess.Protocol() != 3 {
+		b.buf = append(b.buf, `{"sid":"`...)
+		b.buf = append(b.buf, s.id...)
+		b.buf = append(b.buf, `"}`...)
+	}
+	s.client.sendControl(b, socketio.Connect, s.name)
+}
+
+func (s *Socket) sendDisconnectLocked() {
+	b := getScratch()
+	defer b.put()
+	s.client.sendControl(b, socketio.Disconnect, s.name)
+}
+
+// sendConnectError refuses a CONNECT (SIO-C-05, SIO-L-02).
+func (c *client) sendConnectError(name string, err error) {
+	b := getScratch()
+	defer b.put()
+	var ce *ConnectError
+	if !errors.As(err, &ce) {
+		ce = &ConnectError{Message: err.Error()}
+	}
+	body := struct {
+		Message string `json:"message"`
+		Data    any    `json:"data,omitempty"`
+	}{ce.Message, ce.Data}
+	var v any = body
+	if c.sess.Protocol() == 3 && ce != errInvalidNamespace {
+		if v = ce.Data; v == nil {
+			v = ce.Message
+		}
+	}
+	w := jsonWriter{&b.buf}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(v) != nil {
+		b.buf = b.buf[:0]
+		body.Data = nil
+		_ = enc.Encode(body)
+	}
+	b.buf = b.buf[:len(b.buf)-1] // the line feed
+	c.sendControl(b, socketio.ConnectError, name)
+}
+
+type jsonWriter struct{ buf *[]byte }
+
+func (w jsonWriter) Write(p []byte) (int, error) {
+	*w.buf = append(*w.buf, p...)
+	return len(p), nil
+}
+
+// sendControl sends a packet without attachments whose JSON is in b.
+func (c *client) sendControl(b *scratch, t socketio.Type, name string) {
+	var data []byte
+	if len(b.buf) > 0 {
+		data = append(data, b.buf...)
+	}
+	p := socketio.Packet{Type: t, Namespace: name, Data: data}
+	msg, binary, rest, err := c.srv.cfg.Parser.Encode(nil, &p)
+	if err != nil {
+		c.srv.log.Error("encoding a packet", "type", t, "error", err)
+		return
+	}
+	if binary || len(rest) > 0 {
+		c.sess.Send(engine.NewPacket(msg, binary, rest, true), false)
+		return
+	}
+	c.sess.SendText(msg)
+}

@@ -1,0 +1,357 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/node/internal/engine"
+	"github.com/fanwire/fanwire/protocol/socketio"
+)
+
+// Server is a node of the cluster: an [http.Handler] that clients connect to. It
+// is also its namespace "/": all methods of a [Namespace] can be called on it.
+// All methods are safe for concurrent use.
+type Server struct {
+	*rootNamespace
+
+	// Static after construction.
+	cfg      Config
+	log      *slog.Logger
+	tag      string // ends the public ids of this node
+	text     bool   // the parser is the text parser
+	decoding socketio.Limits
+	engine   *engine.Server
+	files    *clientFiles
+	epoch    time.Time       // to which clients count (HRD-77)
+	ctx      context.Context // ends when Shutdown has ended
+	end      context.CancelFunc
+	starting context.Context // ends when Shutdown begins to close adapters
+	abort    context.CancelFunc
+
+	mu         sync.Mutex // guards the fields below and those of namespaces that say so
+	namespaces map[string]*Namespace
+	making     map[string]chan struct{} // closed when the namespace of that name is made
+	patterns   []*Pattern
+	created    []func(*Namespace)
+	begun      bool
+
+	draining atomic.Bool
+	down     sync.Once
+	downErr  error
+	done     chan struct{} // closed when Shutdown has ended
+	tasks    tasks
+	sockets  atomic.Int64
+	counters counters
+}
+
+type rootNamespace = Namespace
+
+// New makes a server. It reports everything that is wrong with cfg at once. It
+// starts nothing: adapters start with the first request, with Ready or with the
+// first call that needs other nodes. Shutdown ends what was started.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	srv := &Server{
+		cfg:        cfg,
+		log:        cfg.Logger,
+		tag:        newTag(),
+		decoding:   cfg.Limits.decoder(),
+		namespaces: map[string]*Namespace{},
+		making:     map[string]chan struct{}{},
+		done:       make(chan struct{}),
+		epoch:      time.Now(),
+	}
+	if _, ok := cfg.Parser.(socketio.TextParser); ok {
+		srv.text = true
+		srv.cfg.Parser = socketio.TextParser{MaxAttachments: cfg.Limits.Attachments}
+	}
+	srv.ctx, srv.end = context.WithCancel(context.Background())
+	srv.starting, srv.abort = context.WithCancel(srv.ctx)
+	eng, engineErr := engine.NewServer(cfg.engine(), sessions{srv})
+	root, rootErr := newNamespace(srv, "/", nil, nil)
+	if err := errors.Join(err, engineErr, rootErr); err != nil {
+		srv.end()
+		return nil, err
+	}
+	srv.engine = eng
+	srv.rootNamespace = root
+	srv.namespaces["/"] = root
+	if cfg.ClientFiles != nil {
+		srv.files = newClientFiles(cfg.ClientFiles, &srv.cfg.CORS)
+	}
+	return srv, nil
+}
+
+// sessions makes the receivers of new sessions.
+type sessions struct{ srv *Server }
+
+func (h sessions) Open(s *engine.Session, r *http.Request) engine.Receiver {
+	c := newClient(h.srv, s, newHandshake(s.Secure(), s.RemoteAddr(), r))
+	if s.Protocol() == 3 {
+		c.connect("/", nil) // EIO-3-02
+	}
+	return c
+}
+
+// ServeHTTP serves the endpoint at [Config.Path] and answers 404 elsewhere.
+func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rest, ok := strings.CutPrefix(r.URL.Path, srv.cfg.Path)
+	if !ok && r.URL.Path+"/" != srv.cfg.Path {
+		http.Error(w, "404 page not found", http.StatusNotFound)
+		return
+	}
+	srv.start()
+	if srv.files != nil && srv.files.serve(w, r, rest) {
+		return
+	}
+	srv.engine.ServeHTTP(w, r)
+}
+
+// start starts the adapters, once.
+func (srv *Server) start() {
+	srv.mu.Lock()
+	if srv.begun {
+		srv.mu.Unlock()
+		return
+	}
+	srv.begun = true
+	var list []*Namespace
+	for _, ns := range srv.namespaces {
+		if !ns.begun {
+			ns.begun = true
+			list = append(list, ns)
+		}
+	}
+	srv.mu.Unlock()
+	for _, ns := range list {
+		ns.start()
+	}
+}
+
+// Of returns the namespace with a name, which it makes if there is none; "x" is
+// "/x" (SIO-N-01). A name that a pattern of [Server.OfPattern] matches becomes a
+// child of it. What Of has returned stays, also without sockets; see
+// [Server.Lookup] for namespaces that should not. It panics if the name has a
+// comma or NUL, is not UTF-8 or over [Limits.NamespaceName], or if the adapter's
+// factory fails, which [New] reports for "/".
+func (srv *Server) Of(name string) *Namespace {
+	name = cleanName(name, srv.cfg.Limits.NamespaceName)
+	parent, values := srv.parentOf(name)
+	ns, err := srv.obtain(name, parent, values, func(ns *Namespace) { ns.pinned = true })
+	if err != nil {
+		panic(err)
+	}
+	return ns
+}
+
+// Lookup returns the namespace with a name if there is one.
+func (srv *Server) Lookup(name string) (*Namespace, bool) {
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	ns, ok := srv.namespaces[name]
+	return ns, ok
+}
+
+// OnNamespace adds a function that is called when a namespace was created, other
+// than "/", before its first client is in. It may register handlers.
+func (srv *Server) OnNamespace(f func(ns *Namespace)) {
+	srv.mu.Lock()
+	srv.created = with(srv.created, f)
+	srv.mu.Unlock()
+}
+
+// parentOf returns the pattern that a name matches (SIO-N-04).
+func (srv *Server) parentOf(name string) (*Pattern, map[string]string) {
+	srv.mu.Lock()
+	patterns := srv.patterns
+	srv.mu.Unlock()
+	for _, p := range patterns {
+		if p.accept == nil {
+			if values, ok := p.match(name); ok {
+				return p, values
+			}
+		}
+	}
+	return nil, nil
+}
+
+// dynamic tells whether names that no namespace has may be accepted.
+func (srv *Server) dynamic() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return len(srv.patterns) > 0
+}
+
+// acquire returns a namespace that exists and counts a user.
+func (srv *Server) acquire(name string) *Namespace {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	ns := srv.namespaces[name]
+	if ns != nil {
+		ns.users++
+	}
+	return ns
+}
+
+// resolve returns the namespace that s asked for, which a pattern may have to
+// make, and counts a user; nil if there is none (SIO-N-02).
+func (srv *Server) resolve(ctx context.Context, s *Socket) *Namespace {
+	srv.mu.Lock()
+	patterns := srv.patterns
+	srv.mu.Unlock()
+	for _, p := range patterns {
+		values, ok := p.accepts(ctx, s)
+		if !ok {
+			continue
+		}
+		ns, err := srv.obtain(s.name, p, values, func(ns *Namespace) { ns.users++ })
+		if err != nil {
+			srv.log.Error("making a namespace", "error", err)
+			return nil
+		}
+		return ns
+	}
+	return nil
+}
+
+// obtain returns the namespace with a name, made if need be, after use was called
+// for it under the lock.
+func (srv *Server) obtain(name string, parent *Pattern, values map[string]string, use func(*Namespace)) (*Namespace, error) {
+	for {
+		srv.mu.Lock()
+		if ns := srv.namespaces[name]; ns != nil {
+			use(ns)
+			srv.mu.Unlock()
+			return ns, nil
+		}
+		making := srv.making[name]
+		if making == nil {
+			srv.making[name] = make(chan struct{})
+			srv.mu.Unlock()
+			return srv.create(name, parent, values, use)
+		}
+		srv.mu.Unlock()
+		<-making
+	}
+}
+
+// create makes a namespace, which nobody else does meanwhile.
+func (srv *Server) create(name string, parent *Pattern, values map[string]string, use func(*Namespace)) (*Namespace, error) {
+	ns, err := newNamespace(srv, name, parent, values)
+	srv.mu.Lock()
+	created := srv.created
+	srv.mu.Unlock()
+	if err == nil {
+		for _, f := range created {
+			f(ns)
+		}
+	}
+	srv.mu.Lock()
+	close(srv.making[name])
+	delete(srv.making, name)
+	if err != nil {
+		srv.mu.Unlock()
+		return nil, err
+	}
+	srv.namespaces[name] = ns
+	if parent != nil {
+		parent.children[ns] = struct{}{}
+	}
+	use(ns)
+	ns.begun = srv.begun
+	srv.mu.Unlock()
+	if ns.begun {
+		ns.start()
+	}
+	return ns, nil
+}
+
+// Ready tells whether this node can serve: nil when it is not shutting down and
+// every adapter is in touch with its broker. It waits, until ctx ends, for
+// adapters that are only starting.
+func (srv *Server) Ready(ctx context.Context) error {
+	if srv.draining.Load() {
+		return ErrServerClosed
+	}
+	srv.start()
+	var errs []error
+	for _, ns := range srv.all() {
+		select {
+		case <-ns.open:
+		case <-ctx.Done():
+			errs = append(errs, fmt.Errorf("node: namespace %q: adapter is starting: %w", ns.name, context.Cause(ctx)))
+			continue
+		}
+		if p, ok := ns.adapter.(adapter.Prober); ok {
+			if err := p.Ready(); err != nil {
+				errs = append(errs, fmt.Errorf("node: namespace %q: %w", ns.name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// all returns the namespaces.
+func (srv *Server) all() []*Namespace {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	list := make([]*Namespace, 0, len(srv.namespaces))
+	for _, ns := range srv.namespaces {
+		list = append(list, ns)
+	}
+	return list
+}
+
+// Namespaces returns the namespaces that exist, in no order.
+func (srv *Server) Namespaces() []*Namespace { return srv.all() }
+
+// NodeID returns the node's id.
+func (srv *Server) NodeID() string { return srv.cfg.NodeID }
+
+// Shutdown ends the server: new sessions are refused, all sockets end with the
+// reason "server shutting down", without a DISCONNECT, so that clients connect
+// again elsewhere (SIO-X-21); then, when the handlers have returned, the adapters
+// are closed. It returns when nothing that the server started is left, or with
+// an error when ctx ends before. The listener is the caller's.
+func (srv *Server) Shutdown(ctx context.Context) error {
+	srv.draining.Store(true)
+	srv.down.Do(func() {
+		defer close(srv.done)
+		defer srv.end()
+		errs := []error{srv.engine.Shutdown(ctx)}
+		srv.abort()
+		errs = append(errs, srv.tasks.wait(ctx))
+		for _, ns := range srv.all() {
+			if ns.adapter != nil && ns.wasBegun() {
+				errs = append(errs, ns.adapter.Close(ctx))
+			}
+		}
+		errs = append(errs, srv.tasks.wait(ctx))
+		if err := errors.Join(errs...); err != nil {
+			srv.downErr = fmt.Errorf("node: shutdown: %w", err)
+		}
+	})
+	select {
+	case <-srv.done:
+		return srv.downErr
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (ns *Namespace) wasBegun() bool {
+	ns.srv.mu.Lock()
+	defer ns.srv.mu.Unlock()
+	return ns.begun
+}

@@ -1,0 +1,135 @@
+package node
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/fanwire/fanwire/adapter"
+)
+
+// Stats are the counters and gauges of a server. Counters only grow.
+type Stats struct {
+	Sessions   int64 // open now, those without a namespace included
+	Polling    int64 // of them, on polling
+	WebSocket  int64 // of them, on WebSocket
+	Pending    int64 // of them, in no namespace yet
+	Sockets    int64 // connected now, in all namespaces
+	Namespaces int64
+
+	Handshakes        uint64 // sessions opened
+	HandshakesRefused uint64 // requests refused
+	Upgrades          uint64
+	SlowConsumers     uint64 // clients closed because they did not keep up
+	QueuedBytes       int64  // output that waits now
+
+	MessagesIn, MessagesOut uint64 // Engine.IO messages
+	BytesIn, BytesOut       uint64
+
+	Connected       uint64 // sockets accepted
+	Disconnected    uint64
+	ConnectsRefused uint64 // CONNECTs answered with an error
+	EventsIn        uint64 // events of clients
+	EventsUnhandled uint64 // of them, without a handler
+	EventsOut       uint64 // events and acks to single sockets
+	Delivered       uint64 // events of broadcasts, once for each recipient
+	VolatileDropped uint64
+	UnknownAcks     uint64 // acks that nobody waits for
+	BadPackets      uint64 // packets that could not be decoded
+	HandlerErrors   uint64
+	RequestsDropped uint64            // answers and requests of other nodes beyond the bounds
+	Panics          map[string]uint64 // of handlers, by where: connect, event, disconnect, hook, receive
+
+	Adapter adapter.Stats // of all namespaces together
+}
+
+// counters are the node's own part of [Stats].
+type counters struct {
+	connected, disconnected, refused atomic.Uint64
+	eventsIn, unhandled, badPackets  atomic.Uint64
+	sent, delivered, volatileDropped atomic.Uint64
+	unknownAcks, handlerErrors       atomic.Uint64
+	requestsDropped                  atomic.Uint64
+
+	mu     sync.Mutex
+	panics map[string]uint64
+	gone   adapter.Stats // of namespaces that were freed
+}
+
+func (srv *Server) countPanic(where string) {
+	c := &srv.counters
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.panics == nil {
+		c.panics = map[string]uint64{}
+	}
+	c.panics[where]++
+}
+
+// Stats returns the counters as they are now. It costs microseconds and some
+// locks for each namespace.
+func (srv *Server) Stats() Stats {
+	c, e := &srv.counters, srv.engine.Stats()
+	st := Stats{
+		Sessions:  e.Sessions,
+		Polling:   e.Polling,
+		WebSocket: e.WebSocket,
+		Pending:   e.Pending,
+		Sockets:   srv.sockets.Load(),
+
+		Handshakes:        e.Handshakes,
+		HandshakesRefused: e.Refused,
+		Upgrades:          e.Upgrades,
+		SlowConsumers:     e.SlowConsumers,
+		QueuedBytes:       e.QueuedBytes,
+		MessagesIn:        e.MessagesIn,
+		MessagesOut:       e.MessagesOut,
+		BytesIn:           e.BytesIn,
+		BytesOut:          e.BytesOut,
+
+		Connected:       c.connected.Load(),
+		Disconnected:    c.disconnected.Load(),
+		ConnectsRefused: c.refused.Load(),
+		EventsIn:        c.eventsIn.Load(),
+		EventsUnhandled: c.unhandled.Load(),
+		EventsOut:       c.sent.Load(),
+		Delivered:       c.delivered.Load(),
+		VolatileDropped: c.volatileDropped.Load(),
+		UnknownAcks:     c.unknownAcks.Load(),
+		BadPackets:      c.badPackets.Load(),
+		HandlerErrors:   c.handlerErrors.Load(),
+		RequestsDropped: c.requestsDropped.Load(),
+		Panics:          map[string]uint64{},
+	}
+	c.mu.Lock()
+	for where, n := range c.panics {
+		st.Panics[where] = n
+	}
+	st.Adapter = c.gone
+	c.mu.Unlock()
+	namespaces := srv.all()
+	st.Namespaces = int64(len(namespaces))
+	for _, ns := range namespaces {
+		if m, ok := ns.adapter.(adapter.Measurer); ok {
+			addStats(&st.Adapter, m.Stats(), true)
+		}
+	}
+	return st
+}
+
+// addStats adds the counters of b to a, and the gauges if b still lives.
+func addStats(a *adapter.Stats, b adapter.Stats, live bool) {
+	a.Published += b.Published
+	a.PublishedBytes += b.PublishedBytes
+	a.PublishErrors += b.PublishErrors
+	a.PublishDropped += b.PublishDropped
+	a.Received += b.Received
+	a.ReceivedBytes += b.ReceivedBytes
+	a.Ignored += b.Ignored
+	a.BadMessages += b.BadMessages
+	a.ReceiveDropped += b.ReceiveDropped
+	a.Resubscriptions += b.Resubscriptions
+	if live {
+		a.Subscriptions += b.Subscriptions
+		a.PendingRoomCalls += b.PendingRoomCalls
+	}
+}
