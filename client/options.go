@@ -1,0 +1,224 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fanwire/fanwire/client/internal/engine"
+	"github.com/fanwire/fanwire/protocol/socketio"
+)
+
+// Names of the transports.
+const (
+	Polling   = engine.Polling
+	WebSocket = engine.WebSocket
+)
+
+// Options configure a Client. The zero value works.
+type Options struct {
+	// Path is where the server listens; default "/socket.io/".
+	Path string
+	// Transports are tried in this order; default polling, then WebSocket. A
+	// session that begins on polling is upgraded if WebSocket is listed too.
+	Transports []string
+	// TryAllTransports goes on to the next transport when one cannot be opened.
+	// Otherwise only the first one is used to open a session.
+	TryAllTransports bool
+	// NoUpgrade leaves sessions on the transport that they began with.
+	NoUpgrade bool
+
+	// Auth is sent when a namespace is joined: a value that encodes to a JSON
+	// object, or nil. Socket.SetAuth overrides it for one namespace.
+	Auth any
+	// Query is added to the URL of every request, as is the query of the URL.
+	Query url.Values
+	// Header is added to every request. "Host" works too.
+	Header http.Header
+
+	// Reconnect says what happens after a failure.
+	Reconnect ReconnectOptions
+	// ConnectTimeout is for opening a session, and for an upgrade; default 20 s,
+	// negative: none.
+	ConnectTimeout time.Duration
+	// AckTimeout is how long Call waits when its context has no deadline;
+	// default 10 s (HRD-46), negative: no limit.
+	AckTimeout time.Duration
+	// CloseTimeout bounds the graceful end of a connection; default 5 s.
+	CloseTimeout time.Duration
+
+	// TLS is for https and wss; nil: the default.
+	TLS *tls.Config
+	// DialContext makes the TCP connections; nil: a net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Proxy chooses the proxy of a request; nil: http.ProxyFromEnvironment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// RoundTripper does the requests of the polling transport instead of an own
+	// http.Transport. The WebSocket does not use it.
+	RoundTripper http.RoundTripper
+	// Jar keeps cookies, which many load balancers need; nil: an own one.
+	Jar http.CookieJar
+	// NoCookies ignores cookies, and Jar.
+	NoCookies bool
+	// PerMessageDeflate offers compression of WebSocket messages.
+	PerMessageDeflate bool
+	// ReadBuffer of a WebSocket in bytes; default 4096.
+	ReadBuffer int
+
+	// Parser must be the server's; nil: the default one, socketio.Text.
+	Parser socketio.Parser
+	// Limits bound what is accepted from the server. Zero fields mean: 10
+	// attachments (the official limit), 1,000 levels of JSON, and MaxMessage.
+	Limits socketio.Limits
+	// MaxMessage bounds a WebSocket message and the body of a poll, in bytes;
+	// default 100 MiB.
+	MaxMessage int
+	// SendQueue bounds what is queued for sending, in bytes; default 1 MiB. One
+	// event may be larger. Emit waits while the queue is full; when there is no
+	// connection it returns ErrQueueFull.
+	SendQueue int
+	// ReceiveQueue bounds the events of one namespace that wait for their
+	// handlers, in bytes; default 4 MiB, negative: no limit.
+	ReceiveQueue int
+
+	// Logger gets debug records, and a warning for an event that cannot be
+	// decoded when there is no Socket.OnError; nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// ReconnectOptions say what happens when the connection is lost, or cannot be
+// made after Socket.Open.
+type ReconnectOptions struct {
+	// Disabled gives up at the first failure.
+	Disabled bool
+	// Attempts in a row, 0: without end.
+	Attempts int
+	// Delay before the first attempt, doubled for each further one; default 1 s.
+	Delay time.Duration
+	// DelayMax bounds the delay; default 5 s.
+	DelayMax time.Duration
+	// Jitter changes each delay at random by up to this share of it, from 0 to 1;
+	// default 0.5, negative: none.
+	Jitter float64
+}
+
+// withDefaults returns o with every default in its place.
+func (o Options) withDefaults() Options {
+	o.Path = "/" + strings.Trim(orDefault(o.Path, "socket.io"), "/") + "/"
+	if o.Path == "//" {
+		o.Path = "/"
+	}
+	if len(o.Transports) == 0 {
+		o.Transports = []string{Polling, WebSocket}
+	}
+	o.ConnectTimeout = orDefault(o.ConnectTimeout, 20*time.Second)
+	o.AckTimeout = orDefault(o.AckTimeout, 10*time.Second)
+	o.CloseTimeout = orDefault(max(o.CloseTimeout, 0), 5*time.Second)
+	o.Reconnect.Delay = orDefault(max(o.Reconnect.Delay, 0), time.Second)
+	o.Reconnect.DelayMax = orDefault(max(o.Reconnect.DelayMax, 0), 5*time.Second)
+	o.Reconnect.Jitter = max(0, orDefault(o.Reconnect.Jitter, 0.5))
+	o.MaxMessage = orDefault(max(o.MaxMessage, 0), 100<<20)
+	o.SendQueue = orDefault(max(o.SendQueue, 0), 1<<20)
+	o.ReceiveQueue = orDefault(o.ReceiveQueue, 4<<20)
+	o.ReadBuffer = orDefault(max(o.ReadBuffer, 0), 4096)
+	o.Limits.Bytes = orDefault(o.Limits.Bytes, o.MaxMessage)
+	o.Limits.Depth = orDefault(o.Limits.Depth, 1000)
+	o.Limits.EventName = orDefault(o.Limits.EventName, 64<<10)
+	o.Limits.Namespace = orDefault(o.Limits.Namespace, 64<<10)
+	if o.Parser == nil {
+		o.Parser = socketio.Text
+	}
+	if o.Proxy == nil {
+		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	if v == *new(T) {
+		return otherwise
+	}
+	return v
+}
+
+// validate reports every problem of options that have their defaults.
+func (o *Options) validate() error {
+	var errs []error
+	for _, t := range o.Transports {
+		if t != Polling && t != WebSocket {
+			errs = append(errs, fmt.Errorf("unknown transport %q", t))
+		}
+	}
+	if o.Reconnect.Attempts < 0 {
+		errs = append(errs, errors.New("Reconnect.Attempts is negative"))
+	}
+	if o.Reconnect.Jitter > 1 {
+		errs = append(errs, errors.New("Reconnect.Jitter is above 1"))
+	}
+	return errors.Join(errs...)
+}
+
+// parseURL splits the address into that of the server, where engine requests go,
+// and a namespace.
+func (o *Options) parseURL(address string) (*url.URL, string, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, "", err
+	}
+	switch u.Scheme {
+	case "ws":
+		u.Scheme = "http"
+	case "wss":
+		u.Scheme = "https"
+	case "http", "https":
+	default:
+		return nil, "", fmt.Errorf("unknown scheme %q", u.Scheme)
+	}
+	if u.Host == "" {
+		return nil, "", errors.New("no host in the URL")
+	}
+	query := u.Query()
+	for name, values := range o.Query {
+		query[name] = slices.Clone(values)
+	}
+	namespace := u.Path
+	return &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: o.Path, RawQuery: query.Encode()}, cleanNamespace(namespace), nil
+}
+
+// engine makes the configuration of the layer below. The transport is nil if the
+// caller brought his own RoundTripper.
+func (o *Options) engine(base *url.URL) (engine.Config, *http.Transport) {
+	cfg := engine.Config{
+		URL: base, Transports: o.Transports, TryAll: o.TryAllTransports, Upgrade: !o.NoUpgrade,
+		HTTP: &http.Client{Transport: o.RoundTripper}, Header: o.Header,
+		MaxMessage: o.MaxMessage, MaxQueue: o.SendQueue, ProbeTimeout: o.ConnectTimeout, CloseTimeout: o.CloseTimeout,
+		DialContext: o.DialContext, Proxy: o.Proxy, TLS: o.TLS, Deflate: o.PerMessageDeflate, ReadBuffer: o.ReadBuffer,
+		Logger: o.Logger,
+	}
+	if !o.NoCookies {
+		if cfg.HTTP.Jar = o.Jar; o.Jar == nil {
+			cfg.HTTP.Jar, _ = cookiejar.New(nil) // never an error
+		}
+	}
+	if o.RoundTripper != nil {
+		return cfg, nil
+	}
+	transport := &http.Transport{Proxy: o.Proxy, DialContext: o.DialContext, TLSClientConfig: o.TLS, IdleConnTimeout: time.Minute}
+	cfg.HTTP.Transport = transport
+	return cfg, transport
+}
