@@ -1,0 +1,326 @@
+// Package listener is the one place where Fanwire listens. It makes the
+// [http.Server] that the gateway, the demo and tests share, with the limits of a
+// server that strangers reach: time for headers, their size and number, time for
+// bodies, a cap on connections below the limit of open files, and a stop that
+// leaves nothing behind (HRD-10, HRD-14, HRD-16, HRD-17, HRD-74, HRD-75).
+//
+// The library packages never listen. A program that mounts node.Server in a
+// server of its own sets at least ReadHeaderTimeout and IdleTimeout there.
+package listener
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config configures a [Server]. Only Handler is required. A limit can be
+// loosened, not removed: negative values are refused.
+type Config struct {
+	// Handler gets every request that passed the limits.
+	Handler http.Handler
+	// ReadHeaderTimeout bounds the time from the first moment of a connection, or
+	// the first byte of a later request, to the end of the headers. 0 means 10 s.
+	ReadHeaderTimeout time.Duration
+	// IdleTimeout bounds the time between two requests on a connection. It must
+	// be longer than a balancer keeps its connections to us. 0 means 75 s.
+	IdleTimeout time.Duration
+	// BodyTimeout bounds the time for a request body; each 16 KiB that have
+	// arrived add 1 s, so that a slow uplink may send a large one. 0 means 15 s.
+	BodyTimeout time.Duration
+	// WriteTimeout bounds the time in which a client takes nothing of its answer. It
+	// does not bound the time of the handler. 0 means 10 s.
+	WriteTimeout time.Duration
+	// MaxHeaderBytes bounds request line and headers; net/http lets 4 KiB more
+	// pass. 0 means 16 KiB.
+	MaxHeaderBytes int
+	// MaxHeaderLines bounds the number of header lines. 0 means 100.
+	MaxHeaderLines int
+	// MaxConns bounds the open connections, hijacked ones included. 0 means
+	// [DefaultMaxConns]. Ignored when Slots is set.
+	MaxConns int
+	// Slots is a cap that several servers share; nil means one of its own.
+	Slots *Slots
+	// TrustedProxies are the addresses whose X-Forwarded-For, -Host and -Proto
+	// are believed (HRD-16). None by default.
+	TrustedProxies []netip.Prefix
+	// Logger gets refused connections and failing accepts at most once a second,
+	// and panics of the handler. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+func (c *Config) setDefaults() {
+	setDefault(&c.ReadHeaderTimeout, 10*time.Second)
+	setDefault(&c.IdleTimeout, 75*time.Second)
+	setDefault(&c.BodyTimeout, 15*time.Second)
+	setDefault(&c.WriteTimeout, 10*time.Second)
+	setDefault(&c.MaxHeaderBytes, 16<<10)
+	setDefault(&c.MaxHeaderLines, 100)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Handler == nil {
+		errs = append(errs, errors.New("listener: Handler is required"))
+	}
+	for _, f := range []struct {
+		name string
+		v    int64
+	}{
+		{"ReadHeaderTimeout", int64(c.ReadHeaderTimeout)},
+		{"IdleTimeout", int64(c.IdleTimeout)},
+		{"BodyTimeout", int64(c.BodyTimeout)},
+		{"WriteTimeout", int64(c.WriteTimeout)},
+		{"MaxHeaderBytes", int64(c.MaxHeaderBytes)},
+		{"MaxHeaderLines", int64(c.MaxHeaderLines)},
+		{"MaxConns", int64(c.MaxConns)},
+	} {
+		if f.v < 0 {
+			errs = append(errs, fmt.Errorf("listener: %s is negative", f.name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Stats are the counters of a [Server].
+type Stats struct {
+	Open         int64  // connections now, hijacked ones included
+	Accepted     uint64 // connections taken
+	Refused      uint64 // connections turned away for lack of a slot
+	AcceptErrors uint64 // accepts that failed
+	Panics       uint64 // panics of the handler
+}
+
+// Server serves one address. Its methods are safe for concurrent use.
+type Server struct {
+	// Static after construction.
+	cfg    Config
+	http   *http.Server
+	slots  *Slots
+	ctx    context.Context // the base of every request's context
+	cancel context.CancelFunc
+	acc    *acceptor // nil until Start
+	served chan struct{}
+
+	accepted, refused, acceptErrors, panics atomic.Uint64
+	warned                                  atomic.Int64 // time of the last warning, UnixNano
+
+	mu       sync.Mutex // guards the fields below
+	open     int64
+	fresh    map[*conn]struct{} // connections that have not sent a request yet
+	stopping bool
+	idle     chan struct{} // closed when stopping and open is 0
+	idleDone bool
+}
+
+// New checks the configuration and makes a server that does not listen yet.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	s := &Server{
+		cfg:    cfg,
+		slots:  cfg.Slots,
+		served: make(chan struct{}),
+		fresh:  make(map[*conn]struct{}),
+		idle:   make(chan struct{}),
+	}
+	if s.slots == nil {
+		s.slots = NewSlots(cfg.MaxConns)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.http = &http.Server{
+		Handler:           http.HandlerFunc(s.serveHTTP),
+		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
+		IdleTimeout:       cfg.IdleTimeout,
+		MaxHeaderBytes:    cfg.MaxHeaderBytes,
+		ConnState:         s.connState,
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
+		// Whatever net/http has to say is about one client's mistake (panics are
+		// ours, serveHTTP reports them).
+		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	s.http.Protocols = new(http.Protocols)
+	s.http.Protocols.SetHTTP1(true) // WebSocket upgrades are HTTP/1.1
+	return s, nil
+}
+
+// Start listens on a TCP address ("127.0.0.1:0" picks a free port) and serves
+// until Shutdown. It is called once.
+func (s *Server) Start(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listener: %w", err)
+	}
+	s.StartOn(ln.(*net.TCPListener))
+	return nil
+}
+
+// StartOn is [Server.Start] with a listener that exists; Shutdown closes it.
+func (s *Server) StartOn(ln *net.TCPListener) {
+	s.acc = newAcceptor(ln, s)
+	go func() { // ends when ln is closed; Shutdown waits for it
+		defer close(s.served)
+		_ = s.http.Serve(s.acc) // net.ErrClosed: the acceptor lives through all others
+	}()
+}
+
+// Addr is the address that the server listens on. It is nil before Start.
+func (s *Server) Addr() net.Addr {
+	if s.acc == nil {
+		return nil
+	}
+	return s.acc.Addr()
+}
+
+// URL is the address as an http URL without a path. An unspecified host (":3000")
+// becomes localhost.
+func (s *Server) URL() string {
+	addr, ok := s.Addr().(*net.TCPAddr)
+	if !ok {
+		return ""
+	}
+	if addr.IP.IsUnspecified() {
+		return fmt.Sprintf("http://localhost:%d", addr.Port)
+	}
+	return "http://" + addr.String()
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{
+		Open:         s.open,
+		Accepted:     s.accepted.Load(),
+		Refused:      s.refused.Load(),
+		AcceptErrors: s.acceptErrors.Load(),
+		Panics:       s.panics.Load(),
+	}
+}
+
+// Shutdown stops listening, closes what is idle, waits for requests under way,
+// then ends the contexts of hijacked requests and waits for their connections.
+// Who holds sessions (node.Server) is shut down first: sessions end there, not
+// here. When ctx ends before all is closed, Shutdown drops what it can and says
+// how many connections are left. It is called once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.cancel()
+	if s.acc == nil {
+		return nil
+	}
+	_ = s.acc.Close()
+	<-s.served
+	s.beginStop()
+	err := s.http.Shutdown(ctx)
+	s.cancel()
+	if err == nil {
+		err = s.waitIdle(ctx)
+	}
+	_ = s.http.Close()
+	s.acc.wait()
+	if err != nil {
+		return fmt.Errorf("listener: shut down with %d connections open: %w", s.Stats().Open, err)
+	}
+	return nil
+}
+
+// beginStop closes the connections that never sent a byte, for example those
+// that browsers open in advance: http.Server.Shutdown waits 5 s for each.
+func (s *Server) beginStop() {
+	s.mu.Lock()
+	s.stopping = true
+	s.closeIdleLocked()
+	fresh := make([]*conn, 0, len(s.fresh))
+	for c := range s.fresh {
+		fresh = append(fresh, c)
+	}
+	s.mu.Unlock()
+	for _, c := range fresh {
+		_ = c.Close()
+	}
+}
+
+func (s *Server) waitIdle(ctx context.Context) error {
+	select {
+	case <-s.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// closeIdleLocked tells Shutdown that the last connection is gone.
+func (s *Server) closeIdleLocked() {
+	if s.stopping && s.open == 0 && !s.idleDone {
+		s.idleDone = true
+		close(s.idle)
+	}
+}
+
+func (s *Server) connOpened() {
+	s.accepted.Add(1)
+	s.mu.Lock()
+	s.open++
+	s.mu.Unlock()
+}
+
+func (s *Server) connClosed() {
+	s.slots.release()
+	s.mu.Lock()
+	s.open--
+	s.closeIdleLocked()
+	s.mu.Unlock()
+}
+
+// connState follows a connection's life as net/http sees it. The calls for one
+// connection do not overlap.
+func (s *Server) connState(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*conn)
+	if !ok {
+		return
+	}
+	switch {
+	case state == http.StateNew:
+		c.fresh = true
+		s.mu.Lock()
+		s.fresh[c] = struct{}{}
+		s.mu.Unlock()
+	case c.fresh:
+		c.fresh = false
+		s.mu.Lock()
+		delete(s.fresh, c)
+		s.mu.Unlock()
+	}
+	if state == http.StateHijacked {
+		c.release()
+	}
+}
+
+// warn logs, at most once a second: an attack must not fill the disk (HRD-85).
+func (s *Server) warn(msg string, args ...any) {
+	now := time.Now().UnixNano()
+	last := s.warned.Load()
+	if now-last < int64(time.Second) || !s.warned.CompareAndSwap(last, now) {
+		return
+	}
+	s.cfg.Logger.Warn(msg, args...)
+}

@@ -1,0 +1,111 @@
+// Command fanwire is a Socket.IO cluster in Go. `fanwire demo` shows one.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/fanwire/fanwire/internal/demo"
+)
+
+// version is set by release builds (-ldflags "-X main.version=v1.2.3").
+var version string
+
+type cli struct {
+	Demo    demoCmd    `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+type demoCmd struct {
+	Listen    string `help:"Address of the balancer; port 0 picks a free one." default:"127.0.0.1:3000" placeholder:"ADDRESS"`
+	Nodes     int    `help:"Number of nodes." default:"3"`
+	Redis     string `help:"Use this Redis (host:port or redis:// URL) instead of the embedded one." placeholder:"ADDRESS"`
+	ClientDir string `help:"Folder with the official client's bundle (socket.io.min.js ...) to serve. Without it the page loads the client from the official CDN." placeholder:"DIR" type:"existingdir"`
+	JSON      bool   `name:"json" help:"Print one JSON object per line."`
+}
+
+func (c *demoCmd) Run(ctx context.Context, out io.Writer) error {
+	return demo.Run(ctx, demo.Config{
+		Listen:    c.Listen,
+		Nodes:     c.Nodes,
+		Redis:     c.Redis,
+		ClientDir: c.ClientDir,
+	}, out, c.JSON)
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(_ context.Context, out io.Writer) error {
+	_, err := fmt.Fprintf(out, "fanwire %s (%s %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// buildVersion is the release, or what the Go command knows of the build.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func main() {
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	os.Exit(run(untilSignal(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// untilSignal returns a context that ends with the first signal to stop. The
+// second ends the process at once.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the process
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(1)
+	}()
+	return ctx
+}
+
+// run runs a command line and returns the exit code: 0, 1 when the command
+// failed, 2 for a wrong command line.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	done := -1 // the code with which --help ends
+	parser, err := kong.New(new(cli),
+		kong.Name("fanwire"),
+		kong.Description("A Socket.IO cluster in Go."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { done = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(stdout, (*io.Writer)(nil)),
+	)
+	if err != nil {
+		panic(err) // the struct tags above are wrong
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case done >= 0:
+		return done
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "fanwire: %v\nRun \"fanwire --help\" for the commands.\n", err)
+		return 2
+	}
+	if err := command.Run(); err != nil {
+		_, _ = fmt.Fprintf(stderr, "fanwire: %v\n", err)
+		return 1
+	}
+	return 0
+}
