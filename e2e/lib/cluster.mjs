@@ -1,0 +1,101 @@
+// A cluster: Redis, nodes, HAProxy. The nodes are the subject of the suite or,
+// for the mixed cluster, official servers; both speak the events of peers/official.mjs.
+
+import { after, before } from "node:test";
+import { join } from "node:path";
+
+import { HAProxy } from "./haproxy.mjs";
+import { E2E, Process } from "./process.mjs";
+import { Redis } from "./redis.mjs";
+import { until } from "./wait.mjs";
+
+// What is under test: "fanwire", or "official" to prove the suite itself.
+export const SUBJECT = process.env.E2E_SERVER ?? "fanwire";
+const BINARY = process.env.E2E_SERVER_BINARY ?? join(E2E, "out", "server");
+
+const COMMANDS = {
+  fanwire: [BINARY],
+  official: [process.execPath, join(E2E, "peers", "official.mjs")],
+};
+
+// NAMESPACES are those that every node has from its start.
+export const NAMESPACES = ["/", "/chat", "/guarded"];
+
+// Node is one server of the cluster.
+export class Node {
+  constructor(id, kind, flags) {
+    this.id = id;
+    this.kind = kind;
+    this.flags = flags;
+  }
+
+  async start(listen = "127.0.0.1:0") {
+    const [command, ...args] = COMMANDS[this.kind];
+    this.process = new Process(`${this.id}-${this.kind}`, command, [
+      ...args, "--node-id", this.id, "--listen", listen, ...this.flags,
+    ]);
+    const { url } = await this.process.json("listening");
+    this.url = url;
+    await until(`${this.id} to be ready`, () => this.#ready());
+    return this;
+  }
+
+  async #ready() {
+    if (this.process.ended) throw new Error(`${this.id} ended; see ${this.process.log}`);
+    const response = await fetch(`${this.url}/readyz`).catch(() => undefined);
+    return response?.ok;
+  }
+
+  // restart brings a node that has ended back on its old address.
+  restart() {
+    return this.start(new URL(this.url).host);
+  }
+
+  kill() {
+    return this.process.kill();
+  }
+
+  stop() {
+    return this.process.stop("SIGTERM");
+  }
+}
+
+export class Cluster {
+  constructor({ kinds = [SUBJECT, SUBJECT, SUBJECT], flags = [], redis = true, balancer = true } = {}) {
+    this.options = { kinds, flags, redis, balancer };
+    this.nodes = [];
+  }
+
+  get url() {
+    return this.proxy.url;
+  }
+
+  async start() {
+    const { kinds, flags, redis, balancer } = this.options;
+    if (redis) this.redis = await Redis.start();
+    const all = redis ? ["--redis", this.redis.url, ...flags] : flags;
+    this.nodes = kinds.map((kind, i) => new Node(`n${i + 1}`, kind, all));
+    await Promise.all(this.nodes.map((node) => node.start()));
+    await this.joined();
+    if (balancer) this.proxy = await HAProxy.start(this.nodes);
+  }
+
+  // joined waits until the nodes hear each other.
+  async joined(count = this.nodes.length) {
+    await this.redis?.members(count, NAMESPACES);
+  }
+
+  async stop() {
+    await this.proxy?.stop();
+    await Promise.all(this.nodes.map((node) => node.process?.ended ?? node.kill()));
+    await this.redis?.stop();
+  }
+}
+
+// useCluster runs a cluster for the tests of the enclosing suite.
+export function useCluster(options) {
+  const cluster = new Cluster(options);
+  before(() => cluster.start(), { timeout: 60_000 });
+  after(() => cluster.stop(), { timeout: 60_000 });
+  return cluster;
+}

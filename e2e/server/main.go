@@ -1,0 +1,128 @@
+// Command server is the server under test of the end-to-end suite: every command
+// that e2e/peers/official.mjs describes, on package node.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/fanwire/fanwire/adapter/redis"
+	"github.com/fanwire/fanwire/internal/listener"
+	"github.com/fanwire/fanwire/node"
+	"github.com/fanwire/fanwire/protocol/msgpack"
+)
+
+// stopTime bounds the shutdown after a signal.
+const stopTime = 8 * time.Second
+
+type options struct {
+	listen, redis, nodeID, parser string
+	allowEIO3                     bool
+	pingInterval, pingTimeout     int // ms
+	maxPayload                    int
+}
+
+func parseFlags() options {
+	var o options
+	flag.StringVar(&o.listen, "listen", "127.0.0.1:0", "address")
+	flag.StringVar(&o.redis, "redis", "", "URL; a node alone without")
+	flag.StringVar(&o.nodeID, "node-id", "n1", "name of the node")
+	flag.StringVar(&o.parser, "parser", "text", "text or msgpack")
+	flag.BoolVar(&o.allowEIO3, "allow-eio3", false, "accept clients of version 2")
+	flag.IntVar(&o.pingInterval, "ping-interval", 25_000, "milliseconds")
+	flag.IntVar(&o.pingTimeout, "ping-timeout", 20_000, "milliseconds")
+	flag.IntVar(&o.maxPayload, "max-payload", 1_000_000, "bytes")
+	flag.Parse()
+	return o
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err := run(ctx, parseFlags()); err != nil {
+		slog.Error("e2e server", "error", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends and then shuts down in order.
+func run(ctx context.Context, o options) error {
+	cfg, closeRedis, err := config(o)
+	if err != nil {
+		return err
+	}
+	defer closeRedis()
+	srv, err := node.New(cfg)
+	if err != nil {
+		return err
+	}
+	register(srv)
+	ln, err := listener.New(listener.Config{Handler: routes(srv)})
+	if err != nil {
+		return err
+	}
+	if err := ln.Start(o.listen); err != nil {
+		return err
+	}
+	if err := announce(o.nodeID, ln.URL()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		return err
+	}
+	return ln.Shutdown(ctx)
+}
+
+func config(o options) (cfg node.Config, closeRedis func(), err error) {
+	cfg = node.Config{
+		NodeID:       o.nodeID,
+		AllowEIO3:    o.allowEIO3,
+		PingInterval: time.Duration(o.pingInterval) * time.Millisecond,
+		PingTimeout:  time.Duration(o.pingTimeout) * time.Millisecond,
+		MaxPayload:   o.maxPayload,
+	}
+	if o.parser == "msgpack" {
+		cfg.Parser = msgpack.Parser
+	}
+	if o.redis == "" {
+		return cfg, func() {}, nil
+	}
+	address, err := goredis.ParseURL(o.redis)
+	if err != nil {
+		return cfg, nil, err
+	}
+	client := goredis.NewClient(address)
+	cfg.Adapter = redis.NewAdapter(client, redis.Config{Logger: slog.Default()})
+	return cfg, func() { _ = client.Close() }, nil
+}
+
+// routes adds the readiness that HAProxy asks for.
+func routes(srv *node.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", srv)
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if err := srv.Ready(ctx); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	return mux
+}
+
+func announce(nodeID, url string) error {
+	return json.NewEncoder(os.Stdout).Encode(map[string]string{"event": "listening", "node": nodeID, "url": url})
+}
