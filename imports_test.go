@@ -1,0 +1,319 @@
+package main_test
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fanwire/fanwire"
+
+// picture is the house: every package and the packages of ours that it may
+// import (docs/decisions/0001-packages.md). Arrows point down:
+//
+//	4   main.go                      loadtest, e2e     programs
+//	        |                             |
+//	3   internal/gateway, demo          client         the ready server; the Go client
+//	        |        \                    |
+//	2    node     adapter/redis           |            library; broker (they do not know each other)
+//	      |   \      /    |               |
+//	1  engine  adapter    |               |            node/internal/engine; the contract between nodes
+//	      |        |      |               |
+//	0  protocol/engineio, socketio, msgpack; internal/args, internal/listener
+//
+// A row ending in /... is for all packages below. To add an arrow, change the
+// decision first and say why.
+var picture = map[string][]string{
+	"protocol/engineio": {},
+	"protocol/socketio": {},
+	"protocol/msgpack":  {"protocol/socketio"}, // for its Parser
+	"protocol/testdata": {},                    // the vectors
+	"internal/args":     {},
+	"internal/listener": {},
+
+	"node/internal/engine":   {"protocol/engineio"},
+	"client/internal/engine": {"protocol/engineio"},
+	"adapter/internal/queue": {},
+	"adapter":                {"adapter/internal/queue"},
+	"adapter/adaptertest":    {"adapter"},
+
+	"adapter/redis":           {"adapter", "adapter/internal/queue", "protocol/socketio", "protocol/msgpack"},
+	"adapter/redis/redistest": {}, // starts real servers for tests
+	"node":                    {"node/internal/engine", "adapter", "protocol/engineio", "protocol/socketio", "internal/args"},
+
+	"client":           {"client/internal/engine", "protocol/engineio", "protocol/socketio", "protocol/msgpack", "internal/args"},
+	"internal/demo":    {"node", "adapter", "adapter/redis", "internal/listener"},
+	"internal/gateway": {"node", "adapter", "adapter/redis", "internal/listener"},
+
+	".":            {"internal/demo", "internal/gateway"},
+	"docs":         {}, // examples only
+	"loadtest":     {"client"},
+	"loadtest/...": {"client", "loadtest/..."},
+	"e2e/...":      {"client", "node", "adapter", "adapter/redis", "internal/listener", "protocol/...", "e2e/..."},
+}
+
+// testsMay lists what test files may import besides, here and in every package;
+// a package's tests may import the package.
+var testsMay = []string{
+	"client", "node", "adapter", "adapter/adaptertest", "adapter/redis", "adapter/redis/redistest", "internal/listener",
+	"protocol/...",
+}
+
+// testsMayNot keeps the tests of level 0 alone and the halves of level 2 apart.
+var testsMayNot = map[string][]string{
+	"protocol/engineio": notProtocol,
+	"protocol/socketio": notProtocol,
+	"protocol/msgpack":  notProtocol,
+	"internal/args":     notProtocol,
+	"internal/listener": notProtocol,
+	"adapter/redis":     {"node"},
+}
+
+var notProtocol = testsMay[:len(testsMay)-1]
+
+// foreign is the modules that packages may import. Packages without a row, the
+// codecs among them, have the standard library only.
+var foreign = map[string][]string{
+	"node/internal/engine":    {"github.com/gorilla/websocket", "golang.org/x/time"},
+	"client/internal/engine":  {"github.com/gorilla/websocket"},
+	"adapter/adaptertest":     {"go.uber.org/goleak"},
+	"adapter/redis":           {"github.com/redis/go-redis/v9"},
+	"adapter/redis/redistest": {"github.com/redis/go-redis/v9"},
+	"internal/demo":           {"github.com/redis/go-redis/v9", "github.com/alicebob/miniredis/v2"},
+	".":                       {"github.com/alecthomas/kong"},
+	"e2e/...":                 {"github.com/redis/go-redis/v9", "github.com/gorilla/websocket", "golang.org/x/sys"},
+}
+
+// foreignInTests is for the test files of all packages.
+var foreignInTests = []string{
+	"go.uber.org/goleak",
+	"github.com/google/go-cmp",
+	"github.com/gorilla/websocket",
+	"github.com/redis/go-redis/v9",
+	"github.com/alicebob/miniredis/v2",
+}
+
+type goPackage struct {
+	ImportPath   string
+	Standard     bool
+	Module       *struct{ Path string }
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	Deps         []string
+}
+
+// own is the path inside the module, "." for its root.
+func (p *goPackage) own() string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+}
+
+func goList(t *testing.T, args ...string) map[string]*goPackage {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Module,Imports,TestImports,XTestImports,Deps"}, args...)...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	packages := make(map[string]*goPackage)
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		p := new(goPackage)
+		if err := dec.Decode(p); err != nil {
+			t.Fatal(err)
+		}
+		packages[p.ImportPath] = p
+	}
+	return packages
+}
+
+// TestImports fails on an arrow that nobody drew.
+func TestImports(t *testing.T) {
+	all := goList(t, "-deps", "-test", "./...")
+	for _, path := range slices.Sorted(maps.Keys(goList(t, "./..."))) {
+		p := all[path]
+		name := cmp.Or(p.own(), ".")
+		row, ok := lookUp(picture, name)
+		if !ok {
+			t.Errorf("%s is not in the picture: draw it, and say why in docs/decisions", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			checkImport(t, all, name, imp, row, rowOf(foreign, name))
+		}
+		tests := append(slices.Clone(row), name)
+		for _, may := range testsMay {
+			if !slices.Contains(testsMayNot[name], may) {
+				tests = append(tests, may)
+			}
+		}
+		modules := append(rowOf(foreign, name), foreignInTests...)
+		for _, imp := range slices.Concat(p.TestImports, p.XTestImports) {
+			checkImport(t, all, name+" (test)", imp, tests, modules)
+		}
+	}
+}
+
+func checkImport(t *testing.T, all map[string]*goPackage, from, imp string, row, modules []string) {
+	t.Helper()
+	p, ok := all[imp]
+	switch {
+	case imp == "C":
+		t.Errorf("%s uses cgo", from)
+	case !ok:
+		t.Errorf("%s imports %s, which go list does not know", from, imp)
+	case p.Standard:
+	case p.Module.Path != module:
+		if !slices.Contains(modules, p.Module.Path) {
+			t.Errorf("%s imports %s: this module is not meant for it", from, imp)
+		}
+	case !matches(row, p.own()):
+		t.Errorf("%s imports %s: no such arrow in the picture", from, p.own())
+	}
+}
+
+// TestCodecsAreAlone looks at all dependencies, not just at imports.
+func TestCodecsAreAlone(t *testing.T) {
+	all := goList(t, "-deps", "./protocol/...")
+	for _, p := range all {
+		if !p.Standard && !strings.HasPrefix(p.own(), "protocol/") {
+			t.Errorf("protocol depends on %s", p.ImportPath)
+		}
+		if p.Standard && slices.Contains([]string{"net", "net/http", "os/exec", "log", "log/slog"}, p.ImportPath) {
+			t.Errorf("a codec depends on %s: no I/O, no logging", p.ImportPath)
+		}
+	}
+}
+
+// TestInternalEngine: what is below node/internal is for package node itself.
+func TestInternalEngine(t *testing.T) {
+	for path, p := range goList(t, "./...") {
+		for _, imp := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			if strings.HasPrefix(imp, module+"/node/internal/") && path != module+"/node" && path != imp {
+				t.Errorf("%s imports %s", path, imp)
+			}
+		}
+	}
+}
+
+// TestServers: there is one place that makes an http.Server, package
+// internal/listener. Tests and examples, which cannot or need not use it, say at
+// least how long headers may take (HRD-10). The yardstick of the benchmarks is
+// net/http as it comes, on loopback.
+func TestServers(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if d != nil && d.IsDir() && (d.Name() == "node_modules" || path != "." && strings.HasPrefix(d.Name(), ".")) {
+				return fs.SkipDir
+			}
+			return err
+		}
+		switch slash := filepath.ToSlash(path); {
+		case filepath.Ext(path) != ".go", slash == "internal/listener/listener.go":
+		case strings.HasPrefix(slash, "e2e/bench/servers/floor/"):
+		default:
+			checkServers(t, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var forbiddenFuncs = []string{"ListenAndServe", "ListenAndServeTLS", "Serve", "ServeTLS"}
+
+func checkServers(t *testing.T, path string) {
+	t.Helper()
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, path, nil, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	local := importName(f, "net/http")
+	if local == "" {
+		return
+	}
+	timed := make(map[ast.Node]bool) // type expressions of literals with a header timeout
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CompositeLit:
+			if strings.HasSuffix(path, "_test.go") && hasKey(n, "ReadHeaderTimeout") {
+				timed[n.Type] = true
+			}
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); !ok || x.Name != local {
+				return true
+			}
+			if slices.Contains(forbiddenFuncs, n.Sel.Name) || n.Sel.Name == "Server" && !timed[n] {
+				t.Errorf("%s: %s.%s outside of internal/listener", fset.Position(n.Pos()), local, n.Sel.Name)
+			}
+		}
+		return true
+	})
+}
+
+func importName(f *ast.File, path string) string {
+	for _, imp := range f.Imports {
+		if p, err := strconv.Unquote(imp.Path.Value); err != nil || p != path {
+			continue
+		}
+		if imp.Name != nil {
+			return imp.Name.Name
+		}
+		return path[strings.LastIndexByte(path, '/')+1:]
+	}
+	return ""
+}
+
+func hasKey(lit *ast.CompositeLit, key string) bool {
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			if id, ok := kv.Key.(*ast.Ident); ok && id.Name == key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lookUp finds the row of a package: its own, or the nearest ending in /...
+func lookUp(rows map[string][]string, name string) ([]string, bool) {
+	if row, ok := rows[name]; ok {
+		return row, true
+	}
+	for dir := name; dir != "."; {
+		if row, ok := rows[dir+"/..."]; ok {
+			return row, true
+		}
+		dir = filepath.ToSlash(filepath.Dir(dir))
+	}
+	return nil, false
+}
+
+func rowOf(rows map[string][]string, name string) []string {
+	row, _ := lookUp(rows, name)
+	return slices.Clone(row)
+}
+
+func matches(row []string, name string) bool {
+	for _, r := range row {
+		if base, all := strings.CutSuffix(r, "/..."); r == name || all && (name == base || strings.HasPrefix(name, base+"/")) {
+			return true
+		}
+	}
+	return false
+}
