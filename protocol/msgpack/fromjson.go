@@ -21,7 +21,8 @@ const maxRepeated = 1 << 20
 // in place of their placeholders; without attachments nothing is a placeholder
 // (SIO-M-22). It writes what notepack.io 3.0.1 writes for the same value, but for
 // two things: integers keep all their 64 bits, and other integral numbers beyond
-// 2^53 are floats (CLU-G-08). It allocates nothing but dst.
+// 2^53 are floats (CLU-G-08). It allocates nothing but dst, save for nesting beyond
+// twelve levels and for numbers of more than 32 characters.
 //
 // lossless is false if [AppendJSON] would not give back a value equal to json,
 // since official decoders cannot hold it (HRD-06): a number that neither 64 bits

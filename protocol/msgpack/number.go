@@ -21,20 +21,22 @@ const maxExponent = 1 << 24
 
 // number writes the number that is next.
 func (c *converter) number() error {
+	if c.shortInteger() {
+		return nil
+	}
 	n, ok := scanNumber(c.src[c.i:])
 	if !ok {
 		return ErrJSON
 	}
 	text := c.src[c.i : c.i+n.size]
 	c.i += n.size
-	switch {
-	case n.integer && !n.cut && (!n.neg || n.m <= 1<<63):
-		if n.neg {
-			c.dst = AppendInt(c.dst, -int64(n.m))
-			c.lossless = c.lossless && n.m != 0
-		} else {
-			c.dst = AppendUint(c.dst, n.m)
-		}
+	switch exact := n.integer && !n.cut; {
+	case exact && !n.neg:
+		c.dst = AppendUint(c.dst, n.m)
+		return nil
+	case exact && n.m <= 1<<63:
+		c.dst = AppendInt(c.dst, -int64(n.m))
+		c.lossless = c.lossless && n.m != 0
 		return nil
 	}
 	f := n.float(text)
@@ -45,6 +47,35 @@ func (c *converter) number() error {
 	}
 	c.lossless = c.lossless && n.survives(f, text)
 	return nil
+}
+
+// shortInteger writes the number that is next if it is an integer of 1 to 18
+// digits, which most numbers are.
+func (c *converter) shortInteger() bool {
+	text := c.src[c.i:]
+	n, i := int64(0), 0
+	neg := len(text) > 0 && text[0] == '-'
+	if neg {
+		i = 1
+	}
+	first := i
+	for i < len(text) && i < first+19 && text[i]-'0' <= 9 {
+		n = n*10 + int64(text[i]-'0')
+		i++
+	}
+	switch {
+	case i == first || i == first+19:
+		return false
+	case text[first] == '0' && (neg || i > first+1):
+		return false
+	case i < len(text) && (text[i] == '.' || text[i]|0x20 == 'e'):
+		return false
+	case neg:
+		n = -n
+	}
+	c.dst = AppendInt(c.dst, n)
+	c.i += i
+	return true
 }
 
 // scanNumber reads the number that s begins with.

@@ -11,8 +11,9 @@ import (
 )
 
 // Parser speaks the wire of socket.io-msgpack-parser 3.0.2 (SIO-G): each packet is
-// one binary message, binary data stands where it belongs. Encode allocates nothing
-// but dst; of a packet's numbers it keeps what JavaScript keeps.
+// one binary message, in which binary data stands where it belongs. Numbers that
+// MessagePack cannot hold reach such clients rounded. Encode allocates nothing but
+// dst.
 var Parser socketio.Parser = parser{}
 
 type parser struct{}

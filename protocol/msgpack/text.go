@@ -44,6 +44,9 @@ func appendQuoted(dst, s []byte) []byte {
 	dst = append(dst, '"')
 	for {
 		n, ascii := plainLen(s)
+		if n == len(s) && ascii {
+			return append(append(dst, s...), '"')
+		}
 		dst, _ = appendValid(dst, s[:n], ascii)
 		if n == len(s) {
 			return append(dst, '"')
