@@ -99,6 +99,7 @@ func (c *client) acked(p *socketio.Packet) {
 		}
 		return
 	}
+	ns := s.ns // nil before it has entered (protocol 3)
 	var pending *call
 	if p.HasID {
 		pending = s.calls[p.ID]
@@ -109,7 +110,7 @@ func (c *client) acked(p *socketio.Packet) {
 	switch {
 	case pending != nil:
 		pending.answered(a)
-	case p.HasID && s.ns.answered(p.ID, s, a):
+	case p.HasID && ns != nil && ns.answered(p.ID, s, a):
 	default:
 		c.srv.counters.unknownAcks.Add(1)
 	}

@@ -13,7 +13,10 @@ type (
 	// Args are the arguments of an event or an ack as they came: raw JSON and the
 	// attachments it refers to. They may be kept but not changed. As an argument
 	// of Emit they stand for all of their arguments and are passed on untouched
-	// (HRD-06).
+	// (HRD-06). Len is their number; Bind(i, &v) reads one and BindAll(&v, &w)
+	// several as [On] does, and leaves alone what is missing; Raw(i) and All are
+	// their raw JSON, From(i) those from i on, JSON all of them with commas
+	// between, Attachments the binary parts that placeholders refer to.
 	Args = args.Args
 	// Binary is a byte slice that travels as a binary attachment, wherever it
 	// stands in a value. A []byte does too; the type matters in an any, where an

@@ -24,7 +24,7 @@ func BenchmarkDispatch(b *testing.B) {
 	Handle(srv, "text", func(_ context.Context, _ *Socket, s string) (string, error) { return s, nil })
 	Handle(srv, "struct", func(_ context.Context, _ *Socket, s sum) (int, error) { return s.A + s.B, nil })
 	On(srv, "noack", func(context.Context, *Socket, None) error { return nil })
-	f := srv.open(false)
+	f := srv.open()
 	f.receive("0")
 	for _, m := range []struct{ name, text string }{
 		{"raw", `421["raw","` + strings.Repeat("x", 128) + `"]`},
@@ -45,9 +45,12 @@ func BenchmarkDispatch(b *testing.B) {
 
 // fakeClients connects n clients that are in room "r" to srv.
 func fakeClients(srv *Server, n int) []*fakeSession {
+	if err := srv.Ready(context.Background()); err != nil {
+		panic(err)
+	}
 	list := make([]*fakeSession, n)
 	for i := range list {
-		list[i] = srv.open(false)
+		list[i] = srv.open()
 		list[i].receive("0")
 		for s := range srv.LocalSockets() {
 			if s.client.sess == list[i] {
@@ -145,7 +148,7 @@ func TestIdleMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range list {
-		list[i] = srv.open(false)
+		list[i] = srv.open()
 		list[i].receive("0")
 		list[i].receive(`21["raw",1]`)
 	}

@@ -246,22 +246,10 @@ func (b *Broadcast) recipients(ns *Namespace) recipients {
 func (ns *Namespace) recipients(rooms, except []string, sender string) recipients {
 	x := &ns.index
 	if len(except) == 0 && len(rooms) <= 1 && (sender == "" || x.members(sender) == nil) {
-		var r recipients
-		if sender != "" {
-			r.skip = x.socket(sender)
-		}
-		if len(rooms) == 0 {
-			r.list = x.everybody()
-			return r
-		}
-		own := x.own(rooms[0])
-		if r.list = x.members(rooms[0]); own == nil {
-			return r
-		}
-		if len(r.list) == 0 {
-			r.merged = getMerger()
-			r.merged.add(own)
-			r.list = r.merged.list
+		if r, ok := x.oneRoom(rooms); ok {
+			if sender != "" {
+				r.skip = x.socket(sender)
+			}
 			return r
 		}
 	}
@@ -271,7 +259,7 @@ func (ns *Namespace) recipients(rooms, except []string, sender string) recipient
 	}
 	if sender != "" {
 		m.exclude(x, sender)
-		if s := x.socket(sender); s != nil {
+		if s := x.socket(sender); s != nil { // also if it has left its own room
 			m.seen[s] = struct{}{}
 		}
 	}
@@ -285,6 +273,26 @@ func (ns *Namespace) recipients(rooms, except []string, sender string) recipient
 		}
 	}
 	return recipients{list: m.list, merged: m}
+}
+
+// oneRoom returns who is in a room, or everybody if there is none; not ok if the
+// room is named by a socket's id and others are in it too.
+func (x *index) oneRoom(rooms []string) (r recipients, ok bool) {
+	if len(rooms) == 0 {
+		return recipients{list: x.everybody()}, true
+	}
+	r.list = x.members(rooms[0])
+	own := x.own(rooms[0])
+	if own == nil {
+		return r, true
+	}
+	if len(r.list) > 0 {
+		return r, false
+	}
+	r.merged = getMerger()
+	r.merged.add(own)
+	r.list = r.merged.list
+	return r, true
 }
 
 // merger unites rooms.

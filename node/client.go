@@ -1,9 +1,9 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +39,7 @@ type client struct {
 	sess      session
 	handshake handshake
 	opened    time.Duration // after srv.epoch
+	home      uint8         // which of the hot counters it uses
 
 	// Owned by whoever calls Message, one at a time.
 	dec  socketio.Decoder
@@ -58,7 +59,7 @@ type client struct {
 // newClient makes the client of a session; Message may be called once it has
 // returned.
 func newClient(srv *Server, sess session, hs handshake) *client {
-	c := &client{srv: srv, sess: sess, handshake: hs, opened: time.Since(srv.epoch)}
+	c := &client{srv: srv, sess: sess, handshake: hs, opened: time.Since(srv.epoch), home: srv.counters.next()}
 	limits := srv.decoding
 	if sess.Protocol() == 3 {
 		limits.Namespace += srv.cfg.Limits.ConnectData // it carries the query there (EIO-3-14)
@@ -229,7 +230,7 @@ func (c *client) removeLocked(s *Socket) {
 	}
 }
 
-// speaks returns the socket that a packet of the client is for. Without one the
+// speaksLocked returns the socket that a packet of the client is for. Without one the
 // packet is ignored if the server has ended the namespace, which the client may
 // not have known yet; else it is a violation (SIO-M-12).
 func (c *client) speaksLocked(name string) (s *Socket, ok bool) {
@@ -246,7 +247,7 @@ func (c *client) speaksLocked(name string) (s *Socket, ok bool) {
 // event hands ev to its socket: it runs the handler here, or leaves it to whoever
 // runs the socket's queue.
 func (c *client) event(name string, ev event, inline bool) {
-	c.srv.counters.eventsIn.Add(1)
+	c.hot().eventsIn.Add(1)
 	c.mu.Lock()
 	s, ok := c.speaksLocked(name)
 	if s == nil {
@@ -280,7 +281,7 @@ func (c *client) event(name string, ev event, inline bool) {
 	c.mu.Lock()
 	s.queue.push(ev)
 	c.mu.Unlock()
-	c.srv.tasks.run(s.drain)
+	c.run(s.drain)
 }
 
 // settle ends a run of user code in Message. Unless the session has gone on
@@ -299,7 +300,7 @@ func (s *Socket) settle(free bool) {
 	}
 	c.mu.Unlock()
 	if !idle {
-		c.srv.tasks.run(s.drain)
+		c.run(s.drain)
 	}
 }
 
@@ -317,12 +318,8 @@ func (c *client) left(name string) {
 	run := s.endLocked(Disconnect{Reason: ReasonClientDisconnect}, false)
 	c.removeLocked(s)
 	c.mu.Unlock()
-	switch {
-	case !run:
-	case s.ns.handlers().quiet():
-		s.drain() // no user code
-	default:
-		c.srv.tasks.run(s.drain)
+	if run {
+		s.runEnd()
 	}
 }
 
@@ -348,42 +345,26 @@ func (c *client) wakeLocked() {
 
 // connect handles a CONNECT of the client.
 func (c *client) connect(name string, auth []byte) {
-	limits := &c.srv.cfg.Limits
-	if len(auth) > limits.ConnectData {
+	if len(auth) > c.srv.cfg.Limits.ConnectData {
 		c.violate(errConnectData)
 		return
 	}
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+	many, err := c.knock(name)
+	switch {
+	case err != nil:
+		c.violate(err)
+		return
+	case many: // HRD-44
+		c.refuse(name, errManyNamespaces)
 		return
 	}
-	if c.lookupLocked(name) != nil {
-		c.mu.Unlock()
-		c.violate(errJoined)
-		return
-	}
-	first := !c.knocked
-	c.knocked = true
-	if first {
-		c.armLocked()
-	}
-	if i := slices.Index(c.kicked, name); i >= 0 {
-		c.kicked = slices.Delete(c.kicked, i, i+1)
-	}
-	if len(c.sockets) >= limits.Namespaces { // HRD-44
-		c.mu.Unlock()
-		c.refuse(name, &ConnectError{Message: "Too many namespaces"})
-		return
-	}
-	c.mu.Unlock()
 	// A name that neither is known nor may be needs no socket.
 	ns := c.srv.acquire(name)
 	if ns == nil && !c.srv.dynamic() {
 		c.refuse(name, errInvalidNamespace)
 		return
 	}
-	s := &Socket{client: c, ns: ns, name: name, auth: auth, id: c.socketID(name)}
+	s := &Socket{client: c, ns: ns, name: name, auth: bytes.Clone(auth), id: c.socketID(name)}
 	s.running = true // events wait until it has entered
 	c.mu.Lock()
 	closed := c.closed
@@ -398,9 +379,30 @@ func (c *client) connect(name string, auth []byte) {
 	case ns != nil && ns.plain():
 		s.enter() // no user code
 	default:
-		c.srv.tasks.run(s.enter)
+		c.run(s.enter)
 	}
 }
+
+// knock notes that the client asks for a namespace. It reports whether it is in
+// too many, and an error if it must not ask.
+func (c *client) knock(name string) (many bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lookupLocked(name) != nil {
+		return false, errJoined
+	}
+	if !c.knocked && !c.closed {
+		c.knocked = true
+		c.armLocked()
+	}
+	if i := slices.Index(c.kicked, name); i >= 0 {
+		c.kicked = slices.Delete(c.kicked, i, i+1)
+	}
+	return len(c.sockets) >= c.srv.cfg.Limits.Namespaces, nil
+}
+
+// errManyNamespaces answers the CONNECT of who is in too many (HRD-44).
+var errManyNamespaces = &ConnectError{Message: "Too many namespaces"}
 
 // errInvalidNamespace has the official text (SIO-M-17).
 var errInvalidNamespace = &ConnectError{Message: "Invalid namespace"}
@@ -430,7 +432,7 @@ func (c *client) socketID(name string) string {
 	case name == "/":
 		return c.sess.ID()
 	}
-	return name + "#" + strings.Clone(c.sess.ID()) // EIO-3-14
+	return name + "#" + c.sess.ID() // EIO-3-14
 }
 
 func packetSize(p *socketio.Packet) int {

@@ -15,7 +15,7 @@ func (s *Socket) enter() {
 		return
 	}
 	h := s.ns.handlers()
-	s.roomCreated(h, s.id)
+	s.ownRoomEntered(h)
 	ctx := s.Context()
 	for _, f := range h.connect {
 		var err error
@@ -43,17 +43,16 @@ func (s *Socket) admit() bool {
 		s.client.mu.Unlock()
 	}
 	s.ns.started(ctx)
-	err := errors.New("node: middleware panicked") // the session is closed then
-	if admit := s.ns.handlers().admit; admit == nil {
-		err = nil
-	} else {
-		s.callHook("connect", func() { err = admit(ctx, s) })
+	var err error
+	returned := true
+	if admit := s.ns.handlers().admit; admit != nil {
+		returned = s.callHook("connect", func() { err = admit(ctx, s) })
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		s.refuse(err)
 		return false
-	}
-	if !s.accept() {
+	case !returned || !s.accept():
 		s.abandon()
 		return false
 	}
@@ -112,9 +111,9 @@ func (s *Socket) finish() {
 	for _, f := range h.disconnecting {
 		s.callHook("disconnect", func() { f(ctx, s, *s.end) })
 	}
+	s.ownRoomLeft(h)
 	s.leaveAll()
 	s.ns.index.remove(s)
-	s.ownRoomLeft(h)
 	for _, f := range h.disconnect {
 		s.callHook("disconnect", func() { f(ctx, s, *s.end) })
 	}
@@ -180,11 +179,10 @@ func (w jsonWriter) Write(p []byte) (int, error) {
 
 // sendControl sends a packet without attachments whose JSON is in b.
 func (c *client) sendControl(b *scratch, t socketio.Type, name string) {
-	var data []byte
+	p := socketio.Packet{Type: t, Namespace: name}
 	if len(b.buf) > 0 {
-		data = append(data, b.buf...)
+		p.Data = b.buf
 	}
-	p := socketio.Packet{Type: t, Namespace: name, Data: data}
 	msg, binary, rest, err := c.srv.cfg.Parser.Encode(nil, &p)
 	if err != nil {
 		c.srv.log.Error("encoding a packet", "type", t, "error", err)

@@ -258,14 +258,14 @@ func TestConnectTimeouts(t *testing.T) {
 			t.Errorf("alarm in %v, want about %v", d, want)
 		}
 	}
-	f := srv.open(true)
+	f := srv.open()
 	about(t, f, 20*time.Second)
 	f.c.Alarm()
 	if f.closed == nil {
 		t.Error("not closed without CONNECT")
 	}
 
-	f = srv.open(true)
+	f = srv.open()
 	f.receive("0/slow,")
 	about(t, f, 45*time.Second)
 	f.receive("0/none,") // a refusal changes nothing
@@ -276,7 +276,7 @@ func TestConnectTimeouts(t *testing.T) {
 	}
 	<-ended
 
-	f = srv.open(true)
+	f = srv.open()
 	f.receive("0")
 	about(t, f, 0)
 	f.receive("0/slow,")

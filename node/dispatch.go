@@ -164,7 +164,7 @@ func (s *Socket) spawn(ctx context.Context, name string, hd *handler, in incomin
 	}
 	s.concurrent++
 	c.mu.Unlock()
-	c.srv.tasks.run(func() {
+	c.run(func() {
 		defer func() {
 			c.mu.Lock()
 			s.concurrent--
@@ -182,6 +182,7 @@ func (s *Socket) spawn(ctx context.Context, name string, hd *handler, in incomin
 // connection is no news to an operator.
 func (s *Socket) failed(ctx context.Context, where, event string, err error) {
 	c := s.client
+	defer c.recovered("hook")
 	c.srv.counters.handlerErrors.Add(1)
 	e := &HandlerError{Where: where, Event: event, Err: err}
 	if hooks := s.ns.handlers().errs; len(hooks) > 0 {
@@ -211,6 +212,14 @@ func (c *client) panicked(where string, v any) {
 	c.wakeLocked()
 	c.mu.Unlock()
 	c.sess.Close(engine.Close{Reason: engine.ReasonForcedClose, Code: 1011, Cause: errPanic})
+}
+
+// run runs f in a goroutine that Shutdown waits for.
+func (c *client) run(f func()) {
+	c.srv.tasks.run(func() {
+		defer c.recovered("task") // of our own making
+		f()
+	})
 }
 
 // callHook runs one hook of a socket and tells whether it returned.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -70,29 +71,30 @@ func (s *Socket) emit(event string, values []any, o sendOptions) error {
 		return err
 	}
 	if h := s.ns.handlers(); len(h.outgoing) > 0 {
-		s.outgoing(h, event, b.args(event))
+		s.outgoing(h, event, b.args())
 	}
 	return s.sendScratch(b, socketio.Event, o)
 }
 
 // args returns the arguments of the event in b, as they will be sent.
-func (b *scratch) args(event string) Args {
-	raw := eventArgs(append([]byte(nil), b.buf...))
-	return makeArgs(raw, b.atts)
+func (b *scratch) args() Args {
+	return makeArgs(eventArgs(bytes.Clone(b.buf)), b.atts)
 }
 
 // eventArgs cuts the brackets and the name off an event's JSON array.
 func eventArgs(data []byte) []byte {
-	first := true
-	for raw := range socketio.SplitArgs(data[1 : len(data)-1]) {
-		if !first {
-			i := cap(data) - cap(raw)
-			return data[i : len(data)-1]
+	inner := trimSpace(data[1 : len(data)-1])
+	for name := range socketio.SplitArgs(inner) {
+		if rest := trimSpace(inner[len(name):]); len(rest) > 0 {
+			return rest[1:] // after the comma
 		}
-		first = false
+		break
 	}
 	return nil
 }
+
+// trimSpace cuts leading white space of JSON.
+func trimSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
 
 // outgoing shows an event to the functions of OnAnyOutgoing.
 func (s *Socket) outgoing(h *handlerSet, event string, a Args) {
@@ -116,7 +118,7 @@ func (s *Socket) sendScratch(b *scratch, t socketio.Type, o sendOptions) error {
 		if !c.sess.SendText(b.buf[n:]) {
 			return ErrDisconnected
 		}
-		c.srv.counters.sent.Add(1)
+		c.hot().sent.Add(1)
 		return nil
 	}
 	p, err := b.packet(c.srv.cfg.Parser, t, s.name, o)
@@ -125,7 +127,7 @@ func (s *Socket) sendScratch(b *scratch, t socketio.Type, o sendOptions) error {
 	}
 	switch {
 	case s.send(p, o.volatile):
-		c.srv.counters.sent.Add(1)
+		c.hot().sent.Add(1)
 	case !o.volatile:
 		return ErrDisconnected
 	}

@@ -353,7 +353,7 @@ func TestBackPressure(t *testing.T) {
 		handled.Add(1)
 		return nil
 	})
-	f := srv.open(false)
+	f := srv.open()
 	f.receive("0")
 	const n = 20
 	done := make(chan struct{})
@@ -394,7 +394,7 @@ func TestBackPressure(t *testing.T) {
 func TestBackPressureEnds(t *testing.T) {
 	srv := newPlainServer(t, Config{Limits: Limits{QueueEvents: 1}})
 	On(srv, "e", func(ctx context.Context, _ *Socket, _ None) error { <-ctx.Done(); return nil })
-	f := srv.open(false)
+	f := srv.open()
 	f.receive("0")
 	done := make(chan struct{})
 	go func() {
@@ -423,6 +423,10 @@ func TestPanic(t *testing.T) {
 	srv.Of("/u").Use(func(ConnectFunc) ConnectFunc {
 		return func(context.Context, *Socket) error { panic("boom") }
 	})
+	srv.Of("/e").OnConnect(func(context.Context, *Socket) error { return errors.New("bad") })
+	srv.Of("/e").OnError(func(context.Context, *Socket, *HandlerError) { panic("boom") })
+	srv.OnNamespace(func(*Namespace) { panic("boom") })
+	srv.OfPattern("/p/{id}")
 	srv.Of("/d").OnDisconnect(func(context.Context, *Socket, Disconnect) { panic("boom") })
 	srv.Of("/o").OnAnyOutgoing(func(context.Context, *Socket, string, Args) { panic("boom") })
 	withSync(srv)
@@ -432,6 +436,7 @@ func TestPanic(t *testing.T) {
 		"concurrent": {"40", `42["boom2"]`},
 		"connect":    {"40", "40/c,"},
 		"middleware": {"40", "40/u,"},
+		"on error":   {"40", "40/e,"},
 		"disconnect": {"40", "40/d,", "41/d,"},
 		"outgoing":   {"40", "40/o,"},
 	} {
@@ -451,9 +456,10 @@ func TestPanic(t *testing.T) {
 			t.Error(name, d)
 		}
 	}
+	other.connect("/p/1", "") // made, in spite of OnNamespace
 	other.sync("/")
 	panics := srv.Stats().Panics
-	if panics["event"] != 2 || panics["connect"] != 2 || panics["disconnect"] != 1 || panics["hook"] != 1 {
+	if panics["event"] != 2 || panics["connect"] != 2 || panics["disconnect"] != 1 || panics["hook"] != 5 {
 		t.Error(panics)
 	}
 }

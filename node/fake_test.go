@@ -16,9 +16,8 @@ type fakeSession struct {
 	c     *client // set by open
 
 	mu      sync.Mutex
-	texts   []string // sent by SendText, if keep
-	packets int      // sent by Send
-	keep    bool
+	packets int  // sent by Send
+	texts   int  // sent by SendText
 	busy    bool // volatile packets are refused
 	alarm   time.Duration
 	closed  *engine.Close
@@ -47,15 +46,13 @@ func (f *fakeSession) Send(_ *engine.Packet, volatile bool) bool {
 	return true
 }
 
-func (f *fakeSession) SendText(text []byte) bool {
+func (f *fakeSession) SendText([]byte) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed != nil {
 		return false
 	}
-	if f.keep {
-		f.texts = append(f.texts, string(text))
-	}
+	f.texts++
 	return true
 }
 
@@ -78,15 +75,6 @@ func (f *fakeSession) Close(c engine.Close) bool {
 	return first
 }
 
-// take returns what SendText got since the last call.
-func (f *fakeSession) take() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	texts := f.texts
-	f.texts = nil
-	return texts
-}
-
 // newPlainServer makes a server that is not served.
 func newPlainServer(t testing.TB, cfg Config) *Server {
 	t.Helper()
@@ -106,11 +94,11 @@ func newPlainServer(t testing.TB, cfg Config) *Server {
 }
 
 // open begins a fake session.
-func (srv *Server) open(keep bool) *fakeSession {
+func (srv *Server) open() *fakeSession {
 	r := httptest.NewRequest("GET", "/socket.io/?EIO=4&transport=websocket", nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36")
 	r.Header.Set("Origin", "http://example.com")
-	f := &fakeSession{proto: 4, keep: keep}
+	f := &fakeSession{proto: 4}
 	f.c = newClient(srv, f, newHandshake(false, f.RemoteAddr(), r))
 	return f
 }

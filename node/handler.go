@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/fanwire/fanwire/protocol/socketio"
@@ -186,8 +185,7 @@ func register(ns Handlers, event string, opts []HandlerOption, h *handler) {
 
 // registry holds the handlers of a namespace or pattern.
 type registry struct {
-	mu  sync.Mutex // serialises changes
-	set atomic.Pointer[handlerSet]
+	set atomic.Pointer[handlerSet] // nil while empty
 }
 
 // handlerSet is immutable once it is in a registry: registering copies it.
@@ -219,12 +217,20 @@ func (r *registry) handlers() *handlerSet {
 	return &noHandlers
 }
 
+// update puts a changed copy in place. change may be called again if another
+// update came first.
 func (r *registry) update(change func(*handlerSet)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	set := *r.handlers()
-	change(&set)
-	r.set.Store(&set)
+	for {
+		old := r.set.Load()
+		set := noHandlers
+		if old != nil {
+			set = *old
+		}
+		change(&set)
+		if r.set.CompareAndSwap(old, &set) {
+			return
+		}
+	}
 }
 
 // quiet tells whether the end of a socket calls nobody.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ func newServer(t testing.TB, cfg Config) *testServer {
 type peer struct {
 	t  testing.TB
 	ws *websocket.Conn
+	mu sync.Mutex // one writer at a time
 }
 
 // dial opens a session over WebSocket and takes the handshake packet.
@@ -63,7 +65,7 @@ func (ts *testServer) dial(t testing.TB, query ...string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ws.Close() })
-	p := &peer{t, ws}
+	p := &peer{t: t, ws: ws}
 	if open := p.read(); !strings.HasPrefix(open, `0{"sid":"`) {
 		t.Fatalf("no handshake: %s", open)
 	}
@@ -99,6 +101,8 @@ func (p *peer) read() string {
 
 func (p *peer) send(frames ...string) {
 	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, f := range frames {
 		kind := websocket.TextMessage
 		if data, ok := strings.CutPrefix(f, "bin:"); ok {

@@ -32,6 +32,7 @@ type Namespace struct {
 	users  int  // sockets that are in or on their way; guarded by srv.mu
 	pinned bool // stays without sockets; guarded by srv.mu
 	begun  bool // start was called; guarded by srv.mu
+	closed bool // the adapter was closed by Shutdown; guarded by srv.mu
 
 	lastAck  atomic.Uint64
 	pending  collectors // broadcasts that wait for acks
@@ -103,6 +104,7 @@ func (ns *Namespace) started(ctx context.Context) {
 	select {
 	case <-ns.open:
 	case <-ctx.Done():
+	case <-ns.srv.starting.Done():
 	}
 }
 
@@ -139,6 +141,12 @@ func (ns *Namespace) closeAdapter() {
 	<-ns.open // Close comes after Start
 	if err := ns.adapter.Close(ctx); err != nil {
 		ns.srv.log.Warn("closing an adapter", "namespace", ns.name, "error", err)
+	}
+	if m, ok := ns.adapter.(adapter.Measurer); ok {
+		c := &ns.srv.counters
+		c.mu.Lock()
+		addStats(&c.gone, m.Stats(), false)
+		c.mu.Unlock()
 	}
 }
 

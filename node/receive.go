@@ -17,6 +17,9 @@ const (
 // goroutine: user code and what takes time get another one.
 func (ns *Namespace) receive(m *adapter.Message) {
 	defer ns.recovered("receive")
+	if carriesEvent := m.Kind == adapter.Broadcast || m.Kind == adapter.ServerEvent; carriesEvent && len(m.Packet.Data) < 2 {
+		return // the adapter has validated the rest
+	}
 	taken := true
 	switch m.Kind {
 	case adapter.Broadcast:
@@ -122,6 +125,7 @@ func (ns *Namespace) respond(to string, m *adapter.Message) {
 // serverEvent runs the handler of an event of another node. Who asks for an
 // answer gets one in any case (CLU-G-03).
 func (ns *Namespace) serverEvent(m *adapter.Message) {
+	defer ns.recovered("receive")
 	var raw []byte
 	var atts [][]byte
 	if h := ns.handlers().server[eventName(m.Packet.Data)]; h != nil {

@@ -241,7 +241,6 @@ func (s *Socket) join(rooms []string) (waits []<-chan struct{}, err error) {
 			return nil, fmt.Errorf("%w: %.200q", ErrRoomName, name)
 		}
 	}
-	var entered []roomChange
 	h := s.ns.handlers()
 	s.client.mu.Lock()
 	switch {
@@ -254,19 +253,11 @@ func (s *Socket) join(rooms []string) (waits []<-chan struct{}, err error) {
 		s.client.mu.Unlock()
 		return nil, err
 	}
+	var entered []roomChange // only if somebody follows the rooms
 	for _, name := range rooms {
-		if name == s.id {
-			if s.leftOwn.Swap(false) && len(h.rooms) > 0 {
-				entered = append(entered, roomChange{name, true})
-			}
-			continue
-		}
-		m, created, added, confirmed := s.ns.index.join(s, name, s.rooms)
-		if added {
-			s.rooms = append(s.rooms, m)
-			if len(h.rooms) > 0 {
-				entered = append(entered, roomChange{m.room.name, created})
-			}
+		change, confirmed := s.joinLocked(name)
+		if change.done && len(h.rooms) > 0 {
+			entered = append(entered, change)
 		}
 		if confirmed != nil && !isClosed(confirmed) {
 			waits = append(waits, confirmed)
@@ -277,6 +268,19 @@ func (s *Socket) join(rooms []string) (waits []<-chan struct{}, err error) {
 		s.entered(h, r)
 	}
 	return waits, nil
+}
+
+// joinLocked puts s into one room and tells what that has changed.
+func (s *Socket) joinLocked(name string) (change roomChange, confirmed <-chan struct{}) {
+	if name == s.id {
+		return roomChange{name: name, edge: true, done: s.leftOwn.Swap(false)}, nil
+	}
+	m, created, added, confirmed := s.ns.index.join(s, name, s.rooms)
+	if !added {
+		return roomChange{}, confirmed
+	}
+	s.rooms = append(s.rooms, m)
+	return roomChange{name: m.room.name, edge: created, done: true}, confirmed
 }
 
 // newRoomsLocked counts the rooms that s is not in.
@@ -314,7 +318,7 @@ func (s *Socket) Leave(rooms ...string) {
 	for _, name := range rooms {
 		if name == s.id {
 			if !s.leftOwn.Swap(true) {
-				left = append(left, roomChange{name, len(s.ns.index.members(name)) == 0})
+				left = append(left, roomChange{name, len(s.ns.index.members(name)) == 0, true})
 			}
 			continue
 		}
@@ -324,7 +328,7 @@ func (s *Socket) Leave(rooms ...string) {
 		}
 		m := s.rooms[i]
 		s.rooms = slices.Delete(s.rooms, i, i+1)
-		left = append(left, roomChange{m.room.name, s.ns.index.leave(m)})
+		left = append(left, roomChange{m.room.name, s.ns.index.leave(m), true})
 	}
 	s.client.mu.Unlock()
 	h := s.ns.handlers()
@@ -342,7 +346,7 @@ func (s *Socket) leaveAll() {
 	s.rooms = nil
 	s.client.mu.Unlock()
 	for _, m := range rooms {
-		s.exited(h, roomChange{m.room.name, s.ns.index.leave(m)})
+		s.exited(h, roomChange{m.room.name, s.ns.index.leave(m), true})
 	}
 }
 
@@ -351,7 +355,7 @@ func (s *Socket) Rooms() []string {
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	names := make([]string, 0, len(s.rooms)+1)
-	if !s.leftOwn.Load() && !s.finished {
+	if !s.leftOwn.Load() {
 		names = append(names, s.id)
 	}
 	for _, m := range s.rooms {
@@ -375,6 +379,7 @@ func (s *Socket) InRoom(room string) bool {
 type roomChange struct {
 	name string
 	edge bool
+	done bool // false if nothing has changed
 }
 
 func (s *Socket) entered(h *handlerSet, r roomChange) {
@@ -405,21 +410,19 @@ func (s *Socket) exited(h *handlerSet, r roomChange) {
 	}
 }
 
-// roomCreated tells of the room named by the socket's id.
-func (s *Socket) roomCreated(h *handlerSet, id string) {
+// ownRoomEntered tells of the room named by the socket's id.
+func (s *Socket) ownRoomEntered(h *handlerSet) {
 	if len(h.rooms) > 0 {
-		s.entered(h, roomChange{id, true})
+		s.entered(h, roomChange{s.id, true, true})
 	}
 }
 
-// ownRoomLeft tells of the end of the room named by the socket's id.
+// ownRoomLeft ends the room named by the socket's id.
 func (s *Socket) ownRoomLeft(h *handlerSet) {
-	if len(h.rooms) > 0 && !s.leftOwn.Swap(true) {
-		s.exited(h, roomChange{s.id, true})
+	if !s.leftOwn.Swap(true) && len(h.rooms) > 0 {
+		s.exited(h, roomChange{s.id, true, true})
 	}
 }
-
-// Sockets of this node
 
 // Socket returns the connected socket with an id on this node.
 func (ns *Namespace) Socket(id string) (*Socket, bool) {
@@ -446,4 +449,8 @@ func (ns *Namespace) LocalSockets() iter.Seq[*Socket] {
 func (ns *Namespace) Rooms() []string { return ns.index.names() }
 
 // Len returns the number of sockets of this node.
-func (ns *Namespace) Len() int { return len(ns.index.everybody()) }
+func (ns *Namespace) Len() int {
+	ns.index.mu.Lock()
+	defer ns.index.mu.Unlock()
+	return len(ns.index.all)
+}

@@ -23,18 +23,19 @@ type Server struct {
 	*rootNamespace
 
 	// Static after construction.
-	cfg      Config
-	log      *slog.Logger
-	tag      string // ends the public ids of this node
-	text     bool   // the parser is the text parser
-	decoding socketio.Limits
-	engine   *engine.Server
-	files    *clientFiles
-	epoch    time.Time       // to which clients count (HRD-77)
-	ctx      context.Context // ends when Shutdown has ended
-	end      context.CancelFunc
-	starting context.Context // ends when Shutdown begins to close adapters
-	abort    context.CancelFunc
+	cfg        Config
+	log        *slog.Logger
+	tag        string // ends the public ids of this node
+	text       bool   // the parser is the text parser
+	decoding   socketio.Limits
+	engine     *engine.Server
+	files      *clientFiles
+	epoch      time.Time       // to which clients count (HRD-77)
+	ctx        context.Context // ends when Shutdown has ended
+	end        context.CancelFunc
+	engineDown chan struct{}   // closed when the engine has shut down
+	starting   context.Context // ends when Shutdown begins
+	abort      context.CancelFunc
 
 	mu         sync.Mutex // guards the fields below and those of namespaces that say so
 	namespaces map[string]*Namespace
@@ -45,8 +46,6 @@ type Server struct {
 
 	draining atomic.Bool
 	down     sync.Once
-	downErr  error
-	done     chan struct{} // closed when Shutdown has ended
 	tasks    tasks
 	sockets  atomic.Int64
 	counters counters
@@ -54,9 +53,10 @@ type Server struct {
 
 type rootNamespace = Namespace
 
-// New makes a server. It reports everything that is wrong with cfg at once. It
-// starts nothing: adapters start with the first request, with Ready or with the
-// first call that needs other nodes. Shutdown ends what was started.
+// New makes a server, which is to be ended by Shutdown: it has some goroutines
+// from the start. It reports everything that is wrong with cfg at once. Adapters
+// start with the first request, with Ready or with the first call that needs other
+// nodes, so that handlers can be registered before.
 func New(cfg Config) (*Server, error) {
 	cfg, err := cfg.withDefaults()
 	srv := &Server{
@@ -66,7 +66,7 @@ func New(cfg Config) (*Server, error) {
 		decoding:   cfg.Limits.decoder(),
 		namespaces: map[string]*Namespace{},
 		making:     map[string]chan struct{}{},
-		done:       make(chan struct{}),
+		engineDown: make(chan struct{}),
 		epoch:      time.Now(),
 	}
 	if _, ok := cfg.Parser.(socketio.TextParser); ok {
@@ -79,6 +79,9 @@ func New(cfg Config) (*Server, error) {
 	root, rootErr := newNamespace(srv, "/", nil, nil)
 	if err := errors.Join(err, engineErr, rootErr); err != nil {
 		srv.end()
+		if engineErr == nil {
+			_ = eng.Shutdown(context.Background()) // it has no sessions
+		}
 		return nil, err
 	}
 	srv.engine = eng
@@ -118,7 +121,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // start starts the adapters, once.
 func (srv *Server) start() {
 	srv.mu.Lock()
-	if srv.begun {
+	if srv.begun || srv.draining.Load() {
 		srv.mu.Unlock()
 		return
 	}
@@ -253,9 +256,7 @@ func (srv *Server) create(name string, parent *Pattern, values map[string]string
 	created := srv.created
 	srv.mu.Unlock()
 	if err == nil {
-		for _, f := range created {
-			f(ns)
-		}
+		ns.announce(created)
 	}
 	srv.mu.Lock()
 	close(srv.making[name])
@@ -269,12 +270,19 @@ func (srv *Server) create(name string, parent *Pattern, values map[string]string
 		parent.children[ns] = struct{}{}
 	}
 	use(ns)
-	ns.begun = srv.begun
+	ns.begun = srv.begun && !srv.draining.Load()
 	srv.mu.Unlock()
 	if ns.begun {
 		ns.start()
 	}
 	return ns, nil
+}
+
+func (ns *Namespace) announce(created []func(*Namespace)) {
+	defer ns.recovered("hook")
+	for _, f := range created {
+		f(ns)
+	}
 }
 
 // Ready tells whether this node can serve: nil when it is not shutting down and
@@ -322,36 +330,50 @@ func (srv *Server) NodeID() string { return srv.cfg.NodeID }
 // Shutdown ends the server: new sessions are refused, all sockets end with the
 // reason "server shutting down", without a DISCONNECT, so that clients connect
 // again elsewhere (SIO-X-21); then, when the handlers have returned, the adapters
-// are closed. It returns when nothing that the server started is left, or with
-// an error when ctx ends before. The listener is the caller's.
+// are closed. It returns when nothing that the server started is left. If ctx
+// ends before, it returns an error, having closed the adapters all the same;
+// another call waits for the rest. The listener is the caller's.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.draining.Store(true)
 	srv.down.Do(func() {
-		defer close(srv.done)
-		defer srv.end()
-		errs := []error{srv.engine.Shutdown(ctx)}
-		srv.abort()
-		errs = append(errs, srv.tasks.wait(ctx))
-		for _, ns := range srv.all() {
-			if ns.adapter != nil && ns.wasBegun() {
-				errs = append(errs, ns.adapter.Close(ctx))
-			}
-		}
-		errs = append(errs, srv.tasks.wait(ctx))
-		if err := errors.Join(errs...); err != nil {
-			srv.downErr = fmt.Errorf("node: shutdown: %w", err)
-		}
+		go func() { // ends with the last session; waited for below
+			defer close(srv.engineDown)
+			_ = srv.engine.Shutdown(context.Background()) // errors are those of the context
+		}()
 	})
+	srv.abort()
+	err := errors.Join(srv.waitEngine(ctx), srv.tasks.wait(ctx))
+	err = errors.Join(err, srv.closeAdapters(ctx), srv.tasks.wait(ctx))
+	srv.end()
+	if err != nil {
+		return fmt.Errorf("node: shutdown: %w", err)
+	}
+	return nil
+}
+
+func (srv *Server) waitEngine(ctx context.Context) error {
 	select {
-	case <-srv.done:
-		return srv.downErr
+	case <-srv.engineDown:
+		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return fmt.Errorf("sessions are left: %w", context.Cause(ctx))
 	}
 }
 
-func (ns *Namespace) wasBegun() bool {
-	ns.srv.mu.Lock()
-	defer ns.srv.mu.Unlock()
-	return ns.begun
+// closeAdapters closes the adapters that were started and not closed before.
+func (srv *Server) closeAdapters(ctx context.Context) error {
+	srv.mu.Lock()
+	var list []*Namespace
+	for _, ns := range srv.namespaces {
+		if ns.begun && !ns.closed && ns.adapter != nil {
+			ns.closed = true
+			list = append(list, ns)
+		}
+	}
+	srv.mu.Unlock()
+	var errs []error
+	for _, ns := range list {
+		errs = append(errs, ns.adapter.Close(ctx))
+	}
+	return errors.Join(errs...)
 }

@@ -160,10 +160,13 @@ func (s *Socket) kick() {
 	run := s.endLocked(Disconnect{Reason: ReasonServerDisconnect}, true)
 	s.cancelLocked()
 	c.removeLocked(s)
+	if len(c.kicked) >= c.srv.cfg.Limits.Namespaces {
+		c.kicked = c.kicked[1:]
+	}
 	c.kicked = append(c.kicked, s.name)
 	c.mu.Unlock()
 	if run {
-		c.srv.tasks.run(s.drain)
+		s.runEnd()
 	}
 }
 
@@ -203,6 +206,15 @@ func (s *Socket) endLocked(d Disconnect, drop bool) (run bool) {
 	}
 	s.running = true
 	return true
+}
+
+// runEnd runs what endLocked has left to do.
+func (s *Socket) runEnd() {
+	if s.ns.handlers().quiet() {
+		s.drain() // calls nobody
+		return
+	}
+	s.client.run(s.drain)
 }
 
 // cancelLocked ends the socket's context.

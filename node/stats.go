@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -37,7 +38,7 @@ type Stats struct {
 	BadPackets      uint64 // packets that could not be decoded
 	HandlerErrors   uint64
 	RequestsDropped uint64            // answers and requests of other nodes beyond the bounds
-	Panics          map[string]uint64 // of handlers, by where: connect, event, disconnect, hook, receive
+	Panics          map[string]uint64 // of handlers, by where: connect, event, disconnect, hook, server event, receive, task
 
 	Adapter adapter.Stats // of all namespaces together
 }
@@ -45,14 +46,32 @@ type Stats struct {
 // counters are the node's own part of [Stats].
 type counters struct {
 	connected, disconnected, refused atomic.Uint64
-	eventsIn, unhandled, badPackets  atomic.Uint64
-	sent, delivered, volatileDropped atomic.Uint64
+	unhandled, badPackets            atomic.Uint64
+	delivered, volatileDropped       atomic.Uint64
 	unknownAcks, handlerErrors       atomic.Uint64
 	requestsDropped                  atomic.Uint64
+
+	shards [8]hotCounters
+	turn   atomic.Uint32
 
 	mu     sync.Mutex
 	panics map[string]uint64
 	gone   adapter.Stats // of namespaces that were freed
+}
+
+// hotCounters are counted for each message. There are several, so that processors
+// do not share a cache line.
+type hotCounters struct {
+	eventsIn, sent atomic.Uint64
+	_              [48]byte
+}
+
+// next is the home of a new client.
+func (c *counters) next() uint8 { return uint8(c.turn.Add(1)) }
+
+func (c *client) hot() *hotCounters {
+	shards := &c.srv.counters.shards
+	return &shards[int(c.home)%len(shards)]
 }
 
 func (srv *Server) countPanic(where string) {
@@ -89,9 +108,7 @@ func (srv *Server) Stats() Stats {
 		Connected:       c.connected.Load(),
 		Disconnected:    c.disconnected.Load(),
 		ConnectsRefused: c.refused.Load(),
-		EventsIn:        c.eventsIn.Load(),
 		EventsUnhandled: c.unhandled.Load(),
-		EventsOut:       c.sent.Load(),
 		Delivered:       c.delivered.Load(),
 		VolatileDropped: c.volatileDropped.Load(),
 		UnknownAcks:     c.unknownAcks.Load(),
@@ -100,12 +117,22 @@ func (srv *Server) Stats() Stats {
 		RequestsDropped: c.requestsDropped.Load(),
 		Panics:          map[string]uint64{},
 	}
-	c.mu.Lock()
-	for where, n := range c.panics {
-		st.Panics[where] = n
+	for i := range c.shards {
+		st.EventsIn += c.shards[i].eventsIn.Load()
+		st.EventsOut += c.shards[i].sent.Load()
 	}
-	st.Adapter = c.gone
+	c.mu.Lock()
+	maps.Copy(st.Panics, c.panics)
 	c.mu.Unlock()
+	srv.adapterStats(&st)
+	return st
+}
+
+// adapterStats adds up what the adapters have counted.
+func (srv *Server) adapterStats(st *Stats) {
+	srv.counters.mu.Lock()
+	st.Adapter = srv.counters.gone
+	srv.counters.mu.Unlock()
 	namespaces := srv.all()
 	st.Namespaces = int64(len(namespaces))
 	for _, ns := range namespaces {
@@ -113,7 +140,6 @@ func (srv *Server) Stats() Stats {
 			addStats(&st.Adapter, m.Stats(), true)
 		}
 	}
-	return st
 }
 
 // addStats adds the counters of b to a, and the gauges if b still lives.
