@@ -303,41 +303,41 @@ func TestBodyDeadlineMoves(t *testing.T) {
 	})
 }
 
-// A client that does not read its answer loses its connection; the handler may
-// take as long as it likes before, and longer than that in pieces.
+// A client that does not read its answer loses its connection, however the
+// handler writes; one that reads gets all of it.
 func TestStoppedReader(t *testing.T) {
 	const size = 16 << 20
-	result := make(chan error, 1)
-	s := startServer(t, Config{
-		WriteTimeout: 100 * time.Millisecond,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			src := io.LimitReader(zeros{}, size)
-			if r.URL.Path == "/copy" { // by ReadFrom
-				_, err := io.Copy(w, src)
-				result <- err
-				return
-			}
+	for name, write := range map[string]func(http.ResponseWriter) error{
+		"write": func(w http.ResponseWriter) error {
 			_, err := w.Write(make([]byte, size))
-			result <- err
-		}),
-	})
-	for _, path := range []string{"/copy", "/write"} {
-		c := dial(t, s)
-		send(t, c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
-		if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: %v", path, err)
-		}
-		ended(t, c)
-	}
-	for _, path := range []string{"/copy", "/write"} {
-		c := dial(t, s)
-		send(t, c, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-		if _, body := answer(t, c); len(body) != size {
-			t.Errorf("%s: a reader got %d bytes", path, len(body))
-		}
-		if err := <-result; err != nil {
-			t.Errorf("%s: %v", path, err)
-		}
+			return err
+		},
+		"copy": func(w http.ResponseWriter) error { // by ReadFrom
+			_, err := io.Copy(w, io.LimitReader(zeros{}, size))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result := make(chan error, 1)
+			h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { result <- write(w) })
+
+			impatient := startServer(t, Config{Handler: h, WriteTimeout: 50 * time.Millisecond})
+			c := dial(t, impatient)
+			send(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("stopped reader: %v", err)
+			}
+			ended(t, c)
+
+			c = dial(t, startServer(t, Config{Handler: h}))
+			send(t, c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			if _, body := answer(t, c); len(body) != size {
+				t.Errorf("a reader got %d bytes", len(body))
+			}
+			if err := <-result; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
