@@ -58,7 +58,6 @@ type classic struct {
 	closed bool
 
 	closing sync.Once
-	closeOK error // result of closing, read after it
 }
 
 // delivery is a message on its way to the worker.
@@ -97,6 +96,7 @@ func (a *classic) Start(ctx context.Context) error {
 	}
 	a.link = a.links.acquire(a.host.NodeID())
 	a.mu.Unlock()
+	a.link.counted.CompareAndSwap(nil, &a.names.request)
 	go a.work() // ends when Close closes the inbox, and Close waits
 	var waits []<-chan struct{}
 	for _, c := range a.names.base {
@@ -197,10 +197,10 @@ func (a *classic) started() *link {
 }
 
 // Close implements [adapter.Adapter]. It must not be called from within
-// Receive, which it waits for. It may be called again.
-func (a *classic) Close(ctx context.Context) error {
-	a.closing.Do(func() { a.closeOK = a.close(ctx) })
-	return a.closeOK
+// Receive, which it waits for. Called again it does nothing, but waits as well.
+func (a *classic) Close(ctx context.Context) (err error) {
+	a.closing.Do(func() { err = a.close(ctx) })
+	return err
 }
 
 func (a *classic) close(ctx context.Context) error {

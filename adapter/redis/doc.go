@@ -19,9 +19,20 @@
 // into the namespace's inbox; the worker decodes. No queue waits for the
 // other side: each is bounded and drops its oldest (HRD-61, HRD-63).
 //
+// # When Redis goes away
+//
+// Publish never waits: messages go to the outbox, 8 MiB and 10 s of them. The
+// reader notices a lost connection at once, a silent one by a probe; run makes a
+// new one and subscribes everything anew before Ready is nil again. Meanwhile the
+// publishing goroutine asks Redis with PING, never with a message, and holds the
+// outbox back until as many nodes are subscribed as before. A message that was
+// written but not answered is not sent again: it may have been published. It is
+// counted as a publish error, so that the counter is what was lost at most.
+//
 // # Locks
 //
 // Publish holds classic.mu for reading while it pushes: classic.mu before
-// outbox.mu. subscriptions.mu is innermost: nothing is called under it, so that
+// outbox.mu. subscriptions.mu is innermost: nothing is called under it, and
+// RoomAdded takes no other but classic.mu, for reading and only to look at it. So
 // a node may call RoomAdded while it holds the lock of a room.
 package redis

@@ -123,18 +123,19 @@ func (f frame) payload(key string) (adapter.Payload, error) {
 }
 
 // event is payload for an array that begins with a name.
-func (f frame) event(key string) (adapter.Payload, error) {
-	items, ok := f.values.items(f.get(key))
-	if !ok {
-		return adapter.Payload{}, errEvent
-	}
-	for first := range items {
-		if _, ok := f.values.text(first); ok {
-			return f.payload(key)
+func (f frame) event(key string) (p adapter.Payload, err error) {
+	if items, ok := f.values.items(f.get(key)); ok {
+		for first := range items {
+			if _, ok = f.values.text(first); ok {
+				p, err = f.payload(key)
+			}
+			break
 		}
-		break
 	}
-	return adapter.Payload{}, errEvent
+	if err == nil && !isEvent(p.Data) {
+		err = errEvent
+	}
+	return p, err
 }
 
 // target reads {rooms, except, flags} (CLU-R-14); timeout is in milliseconds.

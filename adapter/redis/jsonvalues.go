@@ -1,9 +1,11 @@
 package redis
 
 import (
+	"bytes"
 	"encoding/json"
 	"iter"
 	"strconv"
+	"strings"
 
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/protocol/socketio"
@@ -28,8 +30,12 @@ func (jsonValues) text(v []byte) (s string, ok bool) {
 		return "", false
 	case v[0] == '-' || v[0] >= '0' && v[0] <= '9':
 		return string(v), true
+	case v[0] != '"':
+		return "", false
+	case bytes.IndexByte(v, '\\') < 0:
+		return strings.ToValidUTF8(string(v[1:len(v)-1]), "\ufffd"), true
 	}
-	return s, v[0] == '"' && json.Unmarshal(v, &s) == nil
+	return s, json.Unmarshal(v, &s) == nil
 }
 
 func (jsonValues) truth(v []byte) bool {

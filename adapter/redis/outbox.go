@@ -64,13 +64,14 @@ func (o *outbox) push(it item) (dropped int) {
 	return dropped
 }
 
-// dropOld drops what is too old and, beyond that, makes room for size bytes. A
-// message that is larger than all the room is taken alone.
+// dropOld drops what has waited for too long and what stands in the way of size
+// more bytes. A message that is larger than all the room is taken alone.
 func (o *outbox) dropOld(l lane, now time.Time, size int) (dropped int) {
 	w := &o.waiting[l]
 	for {
 		it, _, ok := w.Peek()
-		if !ok || (now.Sub(it.since) <= o.maxAge && w.Bytes()+size <= o.maxBytes[l]) {
+		full := size > 0 && w.Bytes()+size > o.maxBytes[l]
+		if !ok || (now.Sub(it.since) <= o.maxAge && !full) {
 			break
 		}
 		w.Pop()
@@ -152,9 +153,9 @@ func (o *outbox) drain(ctx context.Context) error {
 	return nil
 }
 
-// age drops from items those that have waited for too long; the caller holds
-// them since take. It reuses the slice and keeps the order.
-func (o *outbox) age(items []item, now time.Time) (kept []item) {
+// expire drops what has waited for too long, here and among items, which the
+// caller holds since take. It reuses the slice and keeps the order.
+func (o *outbox) expire(items []item, now time.Time) (kept []item) {
 	var old []item
 	kept = items[:0]
 	for _, it := range items {
@@ -166,5 +167,10 @@ func (o *outbox) age(items []item, now time.Time) (kept []item) {
 		old = append(old, it)
 	}
 	o.done(old)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for l := range lanes {
+		o.dropOld(l, now, 0)
+	}
 	return kept
 }

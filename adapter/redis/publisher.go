@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -14,10 +15,25 @@ const (
 	batchBytes = 1 << 20
 )
 
-// Pauses after a failed attempt to publish.
+// Pauses between attempts while Redis is away.
 const (
 	publishPauseMin = 50 * time.Millisecond
-	publishPauseMax = 500 * time.Millisecond
+	publishPauseMax = 250 * time.Millisecond
+)
+
+// reportEvery is how often a failure is logged.
+const reportEvery = 10 * time.Second
+
+// When Redis is back the other nodes have yet to subscribe again; what is
+// published before is lost to them. So the backlog waits for this node to do so,
+// restoreWait at most, and then for as many nodes as there were before, for the
+// longest pause between their attempts at most. Without knowing how many they
+// were it waits for settleMin.
+const (
+	restoreWait = 2 * time.Second
+	settleMin   = 400 * time.Millisecond
+	settleMax   = reconnectMax
+	countEvery  = 10 * time.Second // how often a publishing node counts the nodes
 )
 
 // publishCmd is PUBLISH, at most once: whatever the caller's client is
@@ -55,17 +71,19 @@ func (c publishCmd) sent() bool { return c.payload.written && c.Err() == nil }
 
 // retriable reports that Redis certainly did not publish it but may do so soon.
 func (c publishCmd) retriable() bool {
-	err := c.Err()
-	return !c.payload.written || goredis.IsLoadingError(err) || goredis.IsMasterDownError(err) ||
+	return !c.payload.written || isTransient(c.Err())
+}
+
+// isTransient tells whether Redis has answered that it cannot work at the moment.
+func isTransient(err error) bool {
+	return goredis.IsLoadingError(err) || goredis.IsMasterDownError(err) ||
 		goredis.IsClusterDownError(err) || goredis.IsTryAgainError(err)
 }
 
 // publish hands what waits to Redis until ctx ends. The link waits for it.
 func (l *link) publish(ctx context.Context) {
 	var batch []item // taken and not sent yet
-	pause := publishPauseMin
 	for ctx.Err() == nil {
-		batch = l.out.age(batch, time.Now())
 		if len(batch) == 0 {
 			batch = l.out.take(batch, batchItems, batchBytes)
 		}
@@ -73,15 +91,76 @@ func (l *link) publish(ctx context.Context) {
 			l.await(ctx, l.out.kick, 0)
 			continue
 		}
-		n := len(batch)
-		if batch = l.send(ctx, batch); len(batch) < n {
-			pause = publishPauseMin
-			continue
+		// go-redis bridges a short outage by itself while it connects: a lost
+		// subscriber connection is the only sign of it.
+		if l.failing || l.lost.Load() != l.bridged {
+			batch = l.recover(ctx, batch)
 		}
-		l.await(ctx, nil, pause)
-		pause = min(2*pause, publishPauseMax)
+		l.count(ctx)
+		batch = l.send(ctx, batch)
 	}
 	l.drop(batch)
+}
+
+// recover waits until Redis takes messages again and the other nodes hear them. It
+// returns what is left of batch by then.
+func (l *link) recover(ctx context.Context, batch []item) []item {
+	l.bridged = l.lost.Load()
+	pause := publishPauseMin
+	for ctx.Err() == nil && !l.ping(ctx) {
+		batch = l.out.expire(batch, time.Now())
+		l.await(ctx, nil, pause)
+		l.reload(ctx)
+		pause = min(2*pause, publishPauseMax)
+	}
+	select {
+	case l.back <- struct{}{}: // no need for run to wait any longer
+	default:
+	}
+	l.poll(ctx, restoreWait, l.subs.complete)
+	l.settle(ctx)
+	l.failing, l.countedAt = false, time.Time{}
+	return l.out.expire(batch, time.Now())
+}
+
+// settle waits for the other nodes after an outage.
+func (l *link) settle(ctx context.Context) {
+	if l.nodes == 0 {
+		l.await(ctx, nil, settleMin)
+		return
+	}
+	l.poll(ctx, settleMax, func() bool {
+		n, err := l.subscribers(ctx, *l.counted.Load())
+		return err == nil && n >= l.nodes
+	})
+}
+
+// poll waits until cond is true, at most for d.
+func (l *link) poll(ctx context.Context, d time.Duration, cond func() bool) {
+	for until := time.Now().Add(d); ctx.Err() == nil && !cond() && time.Now().Before(until); {
+		l.await(ctx, nil, publishPauseMin)
+	}
+}
+
+// count notes how many nodes there are, now and then.
+func (l *link) count(ctx context.Context) {
+	channel := l.counted.Load()
+	if channel == nil || time.Since(l.countedAt) < countEvery {
+		return
+	}
+	l.countedAt = time.Now()
+	if n, err := l.subscribers(ctx, *channel); err == nil {
+		l.nodes = n
+	}
+}
+
+// ping tells whether Redis answers, if only that it does not like PING.
+func (l *link) ping(ctx context.Context) bool {
+	client, err := l.publishClient(ctx)
+	if err == nil {
+		err = client.Ping(ctx).Err()
+	}
+	return err == nil || isRefusal(err) && !isTransient(err)
 }
 
 // await waits for wake, for d if it is not 0, or for the end of ctx.
@@ -114,6 +193,9 @@ func (l *link) drop(batch []item) {
 // be tried again, in their order. What failed before one that succeeded is lost:
 // sent again it would come out of order.
 func (l *link) send(ctx context.Context, items []item) (again []item) {
+	if len(items) == 0 {
+		return items
+	}
 	cmds, err := l.pipeline(ctx, items)
 	last := len(cmds) - 1
 	for last >= 0 && !cmds[last].sent() {
@@ -131,10 +213,17 @@ func (l *link) send(ctx context.Context, items []item) (again []item) {
 	}
 	l.out.done(finished)
 	if err != nil {
-		l.reload(ctx)
+		l.reportPublish(ctx, err, len(again))
 	}
-	l.reportPublish(ctx, err, len(again))
+	l.failing = len(again) > 0 || err != nil && !isRefusal(err)
 	return again
+}
+
+// isRefusal tells whether Redis has answered, if only with an error. Then it is not
+// away.
+func isRefusal(err error) bool {
+	var answer goredis.Error
+	return errors.As(err, &answer)
 }
 
 func (it item) count(c publishCmd) {
@@ -165,20 +254,17 @@ func (l *link) pipeline(ctx context.Context, items []item) ([]publishCmd, error)
 	return cmds, err
 }
 
-// reportPublish logs the first of a series of failures, and its end.
+// reportPublish logs a failure, at most one in reportEvery.
 func (l *link) reportPublish(ctx context.Context, err error, kept int) {
-	switch {
-	case err != nil && !l.failing:
-		l.failing = true
-		level := slog.LevelWarn
-		if goredis.IsPermissionError(err) || goredis.IsAuthError(err) {
-			level = slog.LevelError
-		}
-		l.log.Log(ctx, level, "redis: publishing fails", "node", l.node, "err", err, "kept", kept)
-	case err == nil && l.failing:
-		l.failing = false
-		l.log.Info("redis: publishing works again", "node", l.node)
+	if ctx.Err() != nil || time.Since(l.reported) < reportEvery {
+		return
 	}
+	l.reported = time.Now()
+	level := slog.LevelWarn
+	if isRefusal(err) && !isTransient(err) {
+		level = slog.LevelError
+	}
+	l.log.Log(ctx, level, "redis: publishing fails", "node", l.node, "err", err, "kept", kept)
 }
 
 // publishClient is the client to publish with.

@@ -21,9 +21,6 @@ const (
 	reconnectMax = 5 * time.Second
 )
 
-// retryRefused is how often a refused subscription is tried again.
-const retryRefused = 5 * time.Second
-
 // errDeaf is why a connection is given up on which nothing arrives any more.
 var errDeaf = errors.New("a probe did not come back")
 
@@ -87,21 +84,28 @@ type link struct {
 	own    string // the node's own channel
 	subs   *subscriptions
 	out    *outbox
+	back   chan struct{} // Redis has answered: worth an attempt to connect
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	users int // guarded by links.mu
 
 	arrived atomic.Uint64 // replies read from the subscriber connection
+	lost    atomic.Uint64 // subscriber connections that were complete and failed
 	resets  atomic.Uint64 // times that everything was subscribed anew
 	probes  atomic.Uint64
+	counted atomic.Pointer[string] // the request channel that tells how many nodes there are
 
 	completed bool // everything was subscribed at some time; owned by run
 
 	// Owned by the publishing goroutine.
-	failing bool
-	master  *goredis.Client
-	timed   goredis.UniversalClient
+	failing   bool
+	bridged   uint64    // lost, when the backlog last waited
+	reported  time.Time // when a failure was last logged
+	nodes     int       // how many there were when last counted
+	countedAt time.Time
+	master    *goredis.Client
+	timed     goredis.UniversalClient
 }
 
 func newLink(client goredis.UniversalClient, cfg Config, node string) *link {
@@ -113,6 +117,7 @@ func newLink(client goredis.UniversalClient, cfg Config, node string) *link {
 		own:    "fanwire#" + node,
 		subs:   newSubscriptions(),
 		out:    newOutbox(cfg.Backlog, cfg.MaxAnswer, cfg.BacklogAge),
+		back:   make(chan struct{}, 1),
 		timed:  client,
 	}
 	if c, ok := client.(*goredis.Client); ok {
@@ -154,13 +159,14 @@ func (l *link) run(ctx context.Context) {
 			return
 		}
 		if complete {
+			l.lost.Add(1)
 			attempt = 0
 		}
 		if attempt == 0 {
 			l.log.Warn("redis: connection lost", "node", l.node, "err", err, "lasted", time.Since(began))
 		}
 		l.reload(ctx)
-		l.await(ctx, nil, reconnectPause(attempt))
+		l.await(ctx, l.back, reconnectPause(attempt))
 		attempt++
 	}
 }
@@ -233,7 +239,7 @@ func (c *connection) serve(ctx context.Context, err error) (complete bool, _ err
 	l := c.link
 	tick := time.NewTicker(l.tickEvery())
 	defer tick.Stop()
-	retry := time.NewTicker(retryRefused)
+	retry := time.NewTicker(l.cfg.ProbeTimeout) // of refused subscriptions: not too often
 	defer retry.Stop()
 	c.live.heard(time.Now(), l.arrived.Load())
 	for err == nil {
@@ -269,8 +275,7 @@ func (c *connection) restored() bool {
 	return true
 }
 
-// tickEvery is how often the connection is looked at: often enough for the
-// probes, and for the end of a restoration to be noticed.
+// tickEvery is how often the connection is looked at.
 func (l *link) tickEvery() time.Duration {
 	return min(max(min(l.cfg.ProbeInterval, l.cfg.ProbeTimeout)/5, 10*time.Millisecond), time.Second)
 }

@@ -120,6 +120,9 @@ func readPacket(b, ext []byte) (p packet, err error) {
 		return p, errEvent
 	}
 	p.payload, err = readPayload(data, ext)
+	if err == nil && !isEvent(p.payload.Data) {
+		err = errEvent // ext says so
+	}
 	return p, err
 }
 

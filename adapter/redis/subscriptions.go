@@ -11,75 +11,6 @@ import (
 // maxNames is how many channels one command names at most (HRD-73).
 const maxNames = 1000
 
-// routeKind tells what a channel carries for a namespace.
-type routeKind uint8
-
-const (
-	routeAll     routeKind = iota // broadcasts for any rooms (CLU-R-01)
-	routeRoom                     // broadcasts for the room in the channel's name (CLU-R-02)
-	routeIDs                      // the same by the pattern for ids (design.md section 8)
-	routeRequest                  // CLU-R-03
-	routeAnswer                   // CLU-R-04, CLU-R-05
-	routeOwn                      // the node's own channel: probes (HRD-64)
-)
-
-// A subscriber is told of the messages on the channels it wants.
-type subscriber interface {
-	// offer takes a message that arrived on channel. It must not block.
-	offer(kind routeKind, channel, payload string)
-	// counts is guarded by subscriptions.mu.
-	counts() *subscriptionCounts
-}
-
-// subscriptionCounts are one subscriber's share of the subscriptions.
-type subscriptionCounts struct {
-	wanted, confirmed int
-	baseMissing       int // those that are no rooms and not confirmed
-}
-
-// route leads from a channel to a subscriber.
-type route struct {
-	to   subscriber
-	kind routeKind
-	n    int // how often it was added, less how often removed
-}
-
-// subscription is one channel or pattern.
-type subscription struct {
-	name    string
-	pattern bool
-	first   route   // most have one; n is 0 if there is none
-	more    []route // of other namespaces whose channel has the same name; deliver reads old copies
-
-	asked     bool // the last command for it on this connection was to subscribe
-	open      int  // commands for it that Redis has not confirmed
-	confirmed bool // asked for, wanted, and nothing is open
-	dirty     bool // on the dirty list
-	restoring bool // part of what makes the connection complete
-	waiters   *batch
-}
-
-// batch is what callers wait for: all its subscriptions are confirmed.
-type batch struct {
-	done    chan struct{}
-	missing int
-}
-
-// command is one command for Redis.
-type command struct {
-	verb  string
-	subs  []*subscription
-	index int // of the next one to be confirmed
-}
-
-func (c *command) names() []string {
-	names := make([]string, len(c.subs))
-	for i, s := range c.subs {
-		names[i] = s.name
-	}
-	return names
-}
-
 // subscriptions knows what a node wants to hear and what Redis has confirmed on
 // the present connection. It does no I/O: the link sends the commands that flush
 // returns, in that order, and reports what comes back.
@@ -88,7 +19,7 @@ func (c *command) names() []string {
 // per name, or one error per command. So a list of what was sent tells what each
 // confirmation is for, however quickly a room comes and goes.
 type subscriptions struct {
-	// kick tells that flush has something to do.
+	// kick tells that flush has something to do, or that all is complete.
 	kick chan struct{}
 
 	mu        sync.Mutex // guards the fields below and those of the subscriptions
@@ -238,32 +169,6 @@ func (s *subscriptions) removeRoute(sub *subscription, to subscriber) bool {
 	return false
 }
 
-// routes returns pointers into sub.
-func (sub *subscription) routes() []*route {
-	if sub.first.n == 0 {
-		return nil
-	}
-	list := make([]*route, 0, 4)
-	list = append(list, &sub.first)
-	for i := range sub.more {
-		list = append(list, &sub.more[i])
-	}
-	return list
-}
-
-func (sub *subscription) cut(i int) {
-	if i > 0 {
-		sub.more = slices.Delete(sub.more, i-1, i)
-		return
-	}
-	sub.first = route{}
-	if len(sub.more) > 0 {
-		sub.first, sub.more = sub.more[0], sub.more[1:]
-	}
-}
-
-func (sub *subscription) wanted() bool { return sub.first.n > 0 }
-
 func (s *subscriptions) setConfirmed(sub *subscription, confirmed bool) {
 	if sub.confirmed == confirmed {
 		return
@@ -296,7 +201,9 @@ func (s *subscriptions) wait(sub *subscription) {
 func (s *subscriptions) release(sub *subscription) {
 	if sub.restoring {
 		sub.restoring = false
-		s.restoring--
+		if s.restoring--; s.restoring == 0 {
+			s.signal()
+		}
 	}
 	b := sub.waiters
 	if b == nil {
@@ -321,6 +228,10 @@ func (s *subscriptions) markDirty(sub *subscription) {
 		sub.dirty = true
 		s.dirty = append(s.dirty, sub)
 	}
+	s.signal()
+}
+
+func (s *subscriptions) signal() {
 	select {
 	case s.kick <- struct{}{}:
 	default:
@@ -365,21 +276,6 @@ func (s *subscriptions) flush() []*command {
 	s.dirty = nil
 	s.sent = append(s.sent, list...)
 	return list
-}
-
-// verb is the command that sub needs, empty for none.
-func (sub *subscription) verb() string {
-	if sub.asked == sub.wanted() {
-		return ""
-	}
-	verb := "unsubscribe"
-	if sub.wanted() {
-		verb = "subscribe"
-	}
-	if sub.pattern {
-		verb = "p" + verb
-	}
-	return verb
 }
 
 // connect starts a new connection: everything is wanted anew. The node's own

@@ -29,7 +29,6 @@ type fakeRedis struct {
 
 type answer struct {
 	verb, name string
-	err        error
 }
 
 // take executes the commands that are due.

@@ -1,0 +1,69 @@
+package redistest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// clusterSlots is the number of hash slots of a Redis Cluster.
+const clusterSlots = 16384
+
+// StartCluster starts a Redis Cluster of masters without replicas and returns
+// their servers. It skips like [Start].
+func StartCluster(t testing.TB, masters int) []*Server {
+	t.Helper()
+	var servers []*Server
+	for range masters {
+		// The configuration file is relative to the working directory.
+		servers = append(servers, Start(t, "--cluster-enabled", "yes", "--dir", t.TempDir(), "--cluster-node-timeout", "2000"))
+	}
+	for i, s := range servers {
+		c := s.Client(t)
+		first, last := i*clusterSlots/masters, (i+1)*clusterSlots/masters-1
+		if err := c.ClusterAddSlotsRange(t.Context(), first, last).Err(); err != nil {
+			t.Fatalf("assign slots: %v", err)
+		}
+		if err := c.ClusterMeet(t.Context(), "127.0.0.1", servers[0].port).Err(); err != nil {
+			t.Fatalf("join the cluster: %v", err)
+		}
+	}
+	for _, s := range servers {
+		awaitCluster(t, s, masters)
+	}
+	return servers
+}
+
+// awaitCluster waits until the server knows all the others and all slots.
+func awaitCluster(t testing.TB, s *Server, masters int) {
+	t.Helper()
+	c := s.Client(t)
+	deadline := time.Now().Add(startTimeout)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		info, err := c.ClusterInfo(t.Context()).Result()
+		shards, _ := c.ClusterShards(t.Context()).Result()
+		if err == nil && strings.Contains(info, "cluster_state:ok") && len(shards) == masters {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no cluster: %v\n%s", err, info)
+		}
+		<-tick.C
+	}
+}
+
+// ClusterClient returns a client for the cluster, closed when the test ends.
+func ClusterClient(t testing.TB, servers []*Server) *goredis.ClusterClient {
+	t.Helper()
+	var addrs []string
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr)
+	}
+	c := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: addrs})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
