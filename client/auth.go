@@ -69,8 +69,11 @@ func encodeAuth(v any) ([]byte, error) {
 func (s *Socket) joinLocked() {
 	s.joining++
 	s.queue.hold()
+	if s.asked == s.client.conn {
+		return // the answer to an earlier one is on its way
+	}
 	if s.auth.f == nil {
-		s.sendLocked(&socketio.Packet{Type: socketio.Connect, Data: s.withRecovery(s.auth.payload)})
+		s.askLocked(s.auth.payload)
 		return
 	}
 	s.client.wg.Add(1)
@@ -94,6 +97,12 @@ func (s *Socket) joinLater(join int, f func(context.Context) (any, error)) {
 		s.refusedLocked(fmt.Errorf("client: auth: %w", err))
 		return
 	}
+	s.askLocked(payload)
+}
+
+// askLocked sends CONNECT. A second one before the answer would be a violation.
+func (s *Socket) askLocked(payload []byte) {
+	s.asked = s.client.conn
 	s.sendLocked(&socketio.Packet{Type: socketio.Connect, Data: s.withRecovery(payload)})
 }
 

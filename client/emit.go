@@ -280,12 +280,12 @@ func (s *Socket) failAcksLocked() {
 }
 
 // Reply sends the ack of the event whose handler was given ctx. Only the first
-// call for an event sends one; the others return ErrNotAcked, and so do all for
+// call for an event sends one; the others return ErrNoAck, and so do all for
 // an event that wants none.
 func Reply(ctx context.Context, values ...any) error {
 	e, _ := ctx.Value(eventKey{}).(*eventContext)
 	if e == nil || e.replied.Swap(true) {
-		return ErrNotAcked
+		return ErrNoAck
 	}
 	return e.socket.reply(ctx, e, values)
 }
@@ -310,7 +310,7 @@ func (s *Socket) reply(ctx context.Context, e *eventContext, values []any) error
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	if s.client.conn != e.conn || !s.connected || !e.conn.Send(frames...) {
-		return ErrNotAcked
+		return ErrNoAck
 	}
 	return nil
 }

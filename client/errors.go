@@ -21,9 +21,9 @@ var (
 	// ErrQueueFull says that events wait for a connection and that they fill
 	// Options.SendQueue.
 	ErrQueueFull = errors.New("client: send queue is full")
-	// ErrNotAcked says that Reply was called for an event that asked for no ack,
+	// ErrNoAck says that Reply was called for an event that asked for no ack,
 	// has been answered, or came over a connection that is gone.
-	ErrNotAcked = errors.New("client: no ack is awaited")
+	ErrNoAck = errors.New("client: no ack is awaited")
 	// ErrPlaceholder says that a value looks like the placeholder of a binary
 	// attachment in an event that has attachments.
 	ErrPlaceholder = args.ErrPlaceholder

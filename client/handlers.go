@@ -42,7 +42,7 @@ func Handle[T, R any](s *Socket, event string, h func(ctx context.Context, v T) 
 			}
 			answer = refused.Value
 		}
-		if err := Reply(ctx, answer); !errors.Is(err, ErrNotAcked) {
+		if err := Reply(ctx, answer); !errors.Is(err, ErrNoAck) {
 			return err
 		}
 		return nil

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var quiet = slog.New(slog.DiscardHandler)
 
 // timeout is how long a test waits for what must come.
-const timeout = 10 * time.Second
+const timeout = 30 * time.Second
 
 // script is a server whose answers a test writes frame by frame. It speaks to
 // one client at a time.
@@ -86,6 +86,9 @@ func (s *script) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	select {
 	case a := <-p.answer:
+		if a == "abort" {
+			panic(http.ErrAbortHandler) // closes the connection without an answer
+		}
 		if status, err := strconv.Atoi(a); err == nil && len(a) == 3 {
 			w.WriteHeader(status)
 			return
@@ -201,7 +204,7 @@ func testContext(t *testing.T) context.Context {
 // fast are options for tests: no warnings, quick reconnection.
 func fast(o Options) Options {
 	o.Logger = quiet
-	o.CloseTimeout = 200 * time.Millisecond // few scripts answer a close frame
+	o.CloseTimeout = 50 * time.Millisecond // few scripts answer a close frame
 	o.Reconnect.Delay, o.Reconnect.DelayMax = time.Millisecond, 5*time.Millisecond
 	return o
 }

@@ -196,8 +196,23 @@ func (o *Options) parseURL(address string) (*url.URL, string, error) {
 	for name, values := range o.Query {
 		query[name] = slices.Clone(values)
 	}
-	namespace := u.Path
-	return &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: o.Path, RawQuery: query.Encode()}, cleanNamespace(namespace), nil
+	o.authorize(u.User)
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: o.Path, RawQuery: query.Encode()}, cleanNamespace(u.Path), nil
+}
+
+// authorize puts name and password of a URL, which gorilla refuses there, into a
+// header.
+func (o *Options) authorize(user *url.Userinfo) {
+	if user == nil || o.Header.Get("Authorization") != "" {
+		return
+	}
+	password, _ := user.Password()
+	r := http.Request{Header: o.Header.Clone()}
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	r.SetBasicAuth(user.Username(), password)
+	o.Header = r.Header
 }
 
 // engine makes the configuration of the layer below. The transport is nil if the

@@ -366,3 +366,28 @@ func TestVolatile(t *testing.T) {
 		}
 	}
 }
+
+// A socket that leaves before it is answered says so when it is, and one that
+// comes back does not ask twice.
+func TestChangeOfMind(t *testing.T) {
+	srv := newScript(t)
+	s, rec, p := dialScript(t, srv, Options{})
+	chat := s.Client().Of("/chat")
+	crec := record(chat)
+	chat.Open()
+	p.want("40/chat,")
+	chat.Disconnect()
+	p.send(`40/chat,{"sid":"id2"}`, `42/chat,["e"]`)
+	p.want("41/chat,")
+	chat.Open()
+	chat.Disconnect()
+	chat.Open()
+	p.want("40/chat,")
+	p.send(`40/chat,{"sid":"id3"}`, `40/chat,{"sid":"id4"}`, `42["end"]`)
+	equal(t, recv(t, crec.connects), "id3")
+	rec.want(t, "end[]")
+	equal(t, chat.ID(), "id3")
+	equal(t, len(crec.connects)+len(crec.events)+len(crec.disconnects)+len(crec.failures), 0)
+	_ = chat.Emit(testContext(t), "x")
+	p.want(`42/chat,["x"]`)
+}

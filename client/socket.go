@@ -50,8 +50,9 @@ type Socket struct {
 
 	// The fields below are guarded by client.mu.
 	auth      auth
-	active    bool // wants to be connected
-	joining   int  // counts joins, so that a late auth function is noticed
+	active    bool         // wants to be connected
+	joining   int          // counts joins, so that a late auth function is noticed
+	asked     *engine.Conn // where the answer to a CONNECT is awaited, or nil
 	connected bool
 	id        string
 	pid       string // with recovery (SIO-Z-01); the queue knows the offset
@@ -263,25 +264,33 @@ func (s *Socket) receive(conn *engine.Conn, p *socketio.Packet) {
 	default:
 		s.client.mu.Lock()
 		defer s.client.mu.Unlock()
-		if s.client.conn == conn && s.active {
-			s.changeLocked(p)
+		if s.client.conn == conn {
+			s.changeLocked(conn, p)
 		}
 	}
 }
 
 // changeLocked handles a packet that changes the socket's state.
-func (s *Socket) changeLocked(p *socketio.Packet) {
-	switch p.Type {
-	case socketio.Connect:
-		s.acceptedLocked(p.Data)
-	case socketio.ConnectError:
-		s.refusedLocked(connectError(p.Data))
-	case socketio.Disconnect:
+func (s *Socket) changeLocked(conn *engine.Conn, p *socketio.Packet) {
+	if p.Type == socketio.Disconnect {
 		if s.connected {
 			s.leftLocked(Disconnect{Reason: ReasonServer})
 			s.deactivateLocked(ErrDisconnected)
 			s.client.relaxLocked()
 		}
+		return
+	}
+	if s.asked != conn {
+		return // an answer that nobody asked for
+	}
+	s.asked = nil
+	switch {
+	case !s.active && p.Type == socketio.Connect: // we have changed our mind
+		s.sendLocked(&socketio.Packet{Type: socketio.Disconnect})
+	case p.Type == socketio.Connect:
+		s.acceptedLocked(p.Data)
+	case s.active:
+		s.refusedLocked(connectError(p.Data))
 	}
 }
 

@@ -54,7 +54,7 @@ type Config struct {
 	HTTP         *http.Client
 	MaxMessage   int           // bytes of a WebSocket message or a poll's body
 	MaxQueue     int           // bytes of output from which Wait waits
-	ProbeTimeout time.Duration // for an upgrade, from dialling to the answer to the probe
+	ProbeTimeout time.Duration // for an upgrade, from dialling to the answer to the probe; not above 0: none
 	CloseTimeout time.Duration // for a graceful end
 	Logger       *slog.Logger
 
@@ -103,7 +103,6 @@ type Conn struct {
 	mu       sync.Mutex // guards the fields below; not held during I/O
 	ws       *wsConn    // the transport in use; nil while that is polling
 	probed   *wsConn    // answered the probe, waits for polling to pause
-	probing  bool       // a probe is under way or has succeeded
 	out      []item
 	queued   int           // bytes in out or being written
 	flushing bool          // a flusher runs

@@ -95,6 +95,9 @@ func (c *Conn) request(ctx context.Context, method string, body []byte, message 
 	if err != nil {
 		return nil, transportError(message, err)
 	}
+	if method == http.MethodGet {
+		req.Body, req.GetBody = onceOnly{}, nil
+	}
 	req.Header.Set("Accept", "*/*")
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "text/plain;charset=UTF-8")
@@ -121,6 +124,15 @@ func (c *Conn) request(ctx context.Context, method string, body []byte, message 
 	}
 	return answer, nil
 }
+
+// onceOnly is the empty body of a GET. It keeps net/http from sending the request
+// again, silently, when the connection breaks: what the server had answered to
+// the first one would be lost, and nobody would know.
+type onceOnly struct{}
+
+func (onceOnly) Read([]byte) (int, error) { return 0, io.EOF }
+
+func (onceOnly) Close() error { return nil }
 
 // withoutURL takes the URL, which holds the secret sid, off an error of net/http.
 func withoutURL(err error) error {

@@ -24,8 +24,12 @@ func (c *Conn) startProbe() {
 // stays on polling when it does not.
 func (c *Conn) probe() {
 	defer c.wg.Done()
-	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.ProbeTimeout)
-	defer cancel()
+	ctx := c.ctx
+	if c.cfg.ProbeTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.ProbeTimeout)
+		defer cancel()
+	}
 	ws, err := c.dialWebSocket(ctx)
 	if err == nil {
 		err = c.exchangeProbe(ctx, ws)

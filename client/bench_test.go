@@ -1,0 +1,173 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+)
+
+// benchServer joins clients to "/" and hands their connections to serve.
+func benchServer(tb testing.TB, serve func(conn *websocket.Conn)) string {
+	tb.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u := websocket.Upgrader{ReadBufferSize: 512, WriteBufferSize: 512}
+		conn, err := u.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_ = conn.WriteMessage(websocket.TextMessage, []byte(defaultHello))
+		_, _, _ = conn.ReadMessage()
+		_ = conn.WriteMessage(websocket.TextMessage, []byte(`40{"sid":"id1"}`))
+		serve(conn)
+	}))
+	tb.Cleanup(srv.Close)
+	return srv.URL
+}
+
+var benchOptions = fast(Options{Transports: []string{WebSocket}})
+
+// BenchmarkReceive is one event of 128 bytes from the network to a handler, in a
+// flood of them.
+func BenchmarkReceive(b *testing.B) {
+	frame := []byte("\x81\x7e\x00\x90" + `42["event","` + strings.Repeat("x", 128) + `"]` + "    ")
+	frame[3] = byte(len(frame) - 4)
+	many := []byte(strings.Repeat(string(frame), 100))
+	stop := make(chan struct{})
+	address := benchServer(b, func(conn *websocket.Conn) {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := conn.NetConn().Write(many); err != nil {
+				return
+			}
+		}
+	})
+	events := make(chan struct{}, 1<<20)
+	s, err := Dial(context.Background(), address, benchOptions, func(s *Socket) {
+		On(s, "event", func(context.Context, string) { events <- struct{}{} })
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		<-events
+	}
+	b.StopTimer()
+	close(stop)
+	go func() {
+		for range events { // let the handler go on
+		}
+	}()
+	s.Close()
+	close(events)
+}
+
+// BenchmarkCall is an echo with ack.
+func BenchmarkCall(b *testing.B) {
+	address := benchServer(b, func(conn *websocket.Conn) {
+		for {
+			_, data, err := conn.ReadMessage()
+			if err != nil {
+				return
+			}
+			id, _, _ := strings.Cut(string(data[2:]), "[")
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("43"+id+`["x"]`)); err != nil {
+				return
+			}
+		}
+	})
+	s, err := Dial(context.Background(), address, benchOptions)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	text := strings.Repeat("x", 128)
+	for _, outstanding := range []int{1, 8} {
+		b.Run(fmt.Sprintf("outstanding=%d", outstanding), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetParallelism(max(1, outstanding/runtime.GOMAXPROCS(0)))
+			if outstanding > 1 {
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if _, err := Call[string](context.Background(), s, "echo", text); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+				return
+			}
+			for b.Loop() {
+				if _, err := Call[string](context.Background(), s, "echo", text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkEmit is an event into the network, in a flood of them.
+func BenchmarkEmit(b *testing.B) {
+	address := benchServer(b, func(conn *websocket.Conn) {
+		buf := make([]byte, 64<<10)
+		for {
+			if _, err := conn.NetConn().Read(buf); err != nil {
+				return
+			}
+		}
+	})
+	s, err := Dial(context.Background(), address, benchOptions)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	text := strings.Repeat("x", 128)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Emit(context.Background(), "event", text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// TestIdleMemory reports what an idle connection costs, both ends' goroutines
+// and buffers of package client alone: the server here is not counted apart, so
+// the bound is generous.
+func TestIdleMemory(t *testing.T) {
+	const n = 200
+	address := benchServer(t, func(conn *websocket.Conn) { _, _, _ = conn.ReadMessage() })
+	before := memory()
+	sockets := make([]*Socket, n)
+	for i := range sockets {
+		var err error
+		if sockets[i], err = Dial(testContext(t), address, benchOptions); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (memory() - before) / n
+	t.Logf("%d bytes for both ends", each)
+	if each > 150<<10 {
+		t.Error("too much")
+	}
+	for _, s := range sockets {
+		s.Close()
+	}
+}
+
+func memory() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
+}
