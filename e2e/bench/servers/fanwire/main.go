@@ -1,0 +1,122 @@
+// Fanwire is the server under test of e2e/bench: package node with the events
+// that the driver sends, and nothing else.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/adapter/redis"
+	"github.com/fanwire/fanwire/e2e/bench/servers/control"
+	"github.com/fanwire/fanwire/internal/listener"
+	"github.com/fanwire/fanwire/node"
+)
+
+func main() {
+	port := flag.Int("port", 0, "port on the loopback interface")
+	url := flag.String("redis", "", "be a node of the cluster on this Redis")
+	typed := flag.Bool("typed", false, "bind the argument of echo to a Go string instead of passing it through")
+	profiles := flag.Bool("pprof", false, "write profiles when the driver asks for them")
+	flag.Parse()
+	if err := run(*port, *url, *typed, *profiles); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(port int, url string, typed, profiles bool) error {
+	var cfg node.Config
+	var measure adapter.Measurer
+	if url != "" {
+		options, err := goredis.ParseURL(url)
+		if err != nil {
+			return err
+		}
+		cfg.Adapter = watched(redis.NewAdapter(goredis.NewClient(options), redis.Config{}), &measure)
+	}
+	srv, err := node.New(cfg)
+	if err != nil {
+		return err
+	}
+	register(srv, typed)
+	l, err := control.Listen(port)
+	if err != nil {
+		return err
+	}
+	if err := ready(srv); err != nil {
+		return err
+	}
+	server, err := listener.New(listener.Config{Handler: srv, MaxConns: 1 << 16})
+	if err != nil {
+		return err
+	}
+	server.StartOn(l.(*net.TCPListener)) // ends with the process
+	return control.Serve(l, profiles, func() any { return stats(srv, measure) })
+}
+
+// register has the events of the official server beside it.
+func register(srv *node.Server, typed bool) {
+	if typed {
+		node.Handle(srv, "echo", func(_ context.Context, _ *node.Socket, text string) (string, error) {
+			return text, nil
+		})
+	} else {
+		node.Handle(srv, "echo", func(_ context.Context, _ *node.Socket, args node.Args) (node.Args, error) {
+			return args, nil
+		})
+	}
+	node.Handle(srv, "join", func(ctx context.Context, s *node.Socket, room string) (node.None, error) {
+		return node.None{}, s.Join(ctx, room)
+	})
+	node.On(srv, "say", func(ctx context.Context, s *node.Socket, in node.Tuple2[string, json.RawMessage]) error {
+		return s.Namespace().To(in.A).Emit(ctx, "msg", in.B)
+	})
+	node.On(srv, "all", func(ctx context.Context, s *node.Socket, payload json.RawMessage) error {
+		return s.Namespace().Emit(ctx, "msg", payload)
+	})
+}
+
+// ready waits until the node hears the others.
+func ready(srv *node.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for {
+		err := srv.Ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %w", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// watched makes the counters of the adapter of "/" available.
+func watched(f adapter.Factory, m *adapter.Measurer) adapter.Factory {
+	return func(h adapter.Host) (adapter.Adapter, error) {
+		a, err := f(h)
+		if h.Namespace() == "/" {
+			*m, _ = a.(adapter.Measurer)
+		}
+		return a, err
+	}
+}
+
+func stats(srv *node.Server, m adapter.Measurer) map[string]any {
+	all := map[string]any{"node": srv.Stats()}
+	if m != nil {
+		s := m.Stats()
+		all["received"] = s.Received
+		all["adapter"] = s
+	}
+	return all
+}
