@@ -39,7 +39,7 @@ var picture = map[string][]string{
 	"protocol/socketio": {},
 	"protocol/msgpack":  {"protocol/socketio"}, // for its Parser
 	"protocol/testdata": {},                    // the vectors
-	"internal/args":     {},
+	"internal/args":     {"protocol/socketio"},
 	"internal/listener": {},
 
 	"node/internal/engine":   {"protocol/engineio"},

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/fanwire/fanwire/protocol/socketio"
 )
 
 // encoder appends values as JSON. It writes what may hold binary itself and
@@ -216,12 +218,14 @@ func (e *encoder) raw(m json.RawMessage) error {
 		e.dst = append(e.dst, "null"...)
 		return nil
 	}
-	if !json.Valid(m) {
-		return errors.New("raw message is not valid JSON")
+	if !socketio.Valid(m, 0) { // HRD-05: what a client may send, it may get
+		return errRaw
 	}
 	e.dst = append(e.dst, m...)
 	return nil
 }
+
+var errRaw = errors.New("raw message is not valid JSON, or too deep")
 
 func (e *encoder) list(list []any) error {
 	if list == nil {
