@@ -1,10 +1,11 @@
-// A cluster: Redis, nodes, HAProxy. The nodes are the subject of the suite or,
+// A cluster: Redis, nodes, a balancer. The nodes are the subject of the suite or,
 // for the mixed cluster, official servers; both speak the events of peers/official.mjs.
 
+import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { join } from "node:path";
 
-import { HAProxy } from "./haproxy.mjs";
+import { Balancer } from "./balancer.mjs";
 import { E2E, Process } from "./process.mjs";
 import { Redis } from "./redis.mjs";
 import { until } from "./wait.mjs";
@@ -13,9 +14,12 @@ import { until } from "./wait.mjs";
 export const SUBJECT = process.env.E2E_SERVER ?? "fanwire";
 const BINARY = process.env.E2E_SERVER_BINARY ?? join(E2E, "out", "server");
 
+const PEER = [process.execPath, join(E2E, "peers", "official.mjs")];
+
 const COMMANDS = {
   fanwire: [BINARY],
-  official: [process.execPath, join(E2E, "peers", "official.mjs")],
+  official: PEER,
+  "official-specific": [...PEER, "--specific-response"],
 };
 
 // NAMESPACES are those that every node has from its start.
@@ -58,16 +62,23 @@ export class Node {
   stop() {
     return this.process.stop("SIGTERM");
   }
+
+  // end stops a node that runs. It must end well: a data race that the race
+  // detector saw, for example, changes the exit code.
+  async end() {
+    if (!this.process || this.process.ended) return;
+    assert.deepEqual(await this.stop(), { code: 0, signal: null }, `the end of ${this.id}; see ${this.process.log}`);
+  }
 }
 
 export class Cluster {
-  constructor({ kinds = [SUBJECT, SUBJECT, SUBJECT], flags = [], redis = true, balancer = true } = {}) {
+  constructor({ kinds = [SUBJECT, SUBJECT, SUBJECT], flags = [], redis = true, balancer = "haproxy-cookie" } = {}) {
     this.options = { kinds, flags, redis, balancer };
     this.nodes = [];
   }
 
   get url() {
-    return this.proxy.url;
+    return this.balancer.url;
   }
 
   async start() {
@@ -77,7 +88,7 @@ export class Cluster {
     this.nodes = kinds.map((kind, i) => new Node(`n${i + 1}`, kind, all));
     await Promise.all(this.nodes.map((node) => node.start()));
     await this.joined();
-    if (balancer) this.proxy = await HAProxy.start(this.nodes);
+    if (balancer) this.balancer = await Balancer.start(this.nodes, balancer);
   }
 
   // joined waits until the nodes hear each other.
@@ -86,8 +97,8 @@ export class Cluster {
   }
 
   async stop() {
-    await this.proxy?.stop();
-    await Promise.all(this.nodes.map((node) => node.process?.ended ?? node.kill()));
+    await this.balancer?.stop();
+    await Promise.all(this.nodes.map((node) => node.end()));
     await this.redis?.stop();
   }
 }

@@ -36,6 +36,7 @@ const { values: flags } = parseArgs({
     "node-id": { type: "string", default: "n1" },
     parser: { type: "string", default: "text" },
     "allow-eio3": { type: "boolean", default: false },
+    "specific-response": { type: "boolean", default: false }, // answers on the asker's own channel (CLU-R-31)
     "ping-interval": { type: "string", default: "25000" },
     "ping-timeout": { type: "string", default: "20000" },
     "max-payload": { type: "string", default: "1000000" },
@@ -60,7 +61,9 @@ if (flags.redis) {
   const publisher = new Redis(flags.redis);
   const subscriber = publisher.duplicate();
   for (const client of [publisher, subscriber]) client.on("error", () => {}); // comes back by itself
-  io.adapter(createAdapter(publisher, subscriber));
+  io.adapter(createAdapter(publisher, subscriber, {
+    publishOnSpecificResponseChannel: flags["specific-response"],
+  }));
 }
 
 function operator(socket, target) {

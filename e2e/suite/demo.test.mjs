@@ -25,21 +25,30 @@ for (const kind of ["embedded", "real"]) {
       await redis?.stop();
     }, { timeout: 60_000 });
 
-    // open shows the page pinned to a node and waits until it is connected there.
-    const open = async (t, node) => {
+    // open shows the page, pinned to a node if one is given, and waits until it is connected.
+    const open = async (t, node = "") => {
       const page = await browser.context.newPage();
       t.after(() => page.close());
       const faults = [];
       page.on("pageerror", (error) => faults.push(error.message));
       page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
-      await page.goto(`${demo.url}/?node=${node}`);
-      await until(`the page to be on ${node}`, async () => (await text(page, "#node")).includes(node));
+      await page.goto(node ? `${demo.url}/?node=${node}` : demo.url);
+      await until(`the page to be on ${node || "a node"}`, async () => {
+        const shown = await text(page, "#node");
+        return node ? shown === node : demo.nodes.some(({ id }) => id === shown);
+      });
       return { page, faults };
     };
 
     it("prints three nodes and a balancer", async () => {
       assert.deepEqual(demo.nodes.map(({ id }) => id), ["n1", "n2", "n3"]);
       for (const url of [demo.url, ...demo.nodes.map((node) => node.url)]) assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
+    });
+
+    it("two tabs land on different nodes", async (t) => {
+      const one = await open(t);
+      const two = await open(t);
+      assert.notEqual(await text(one.page, "#node"), await text(two.page, "#node"));
     });
 
     it("two tabs on two nodes see each other's messages", async (t) => {

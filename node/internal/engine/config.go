@@ -69,7 +69,7 @@ type Config struct {
 	// (HRD-21).
 	MaxPacketsPerPayload int
 	// PacketRate and ByteRate bound what one session may send per second, with
-	// bursts; zero is no bound (HRD-47).
+	// bursts, a second's worth by default; zero is no bound (HRD-47).
 	PacketRate, ByteRate   float64
 	PacketBurst, ByteBurst int
 	// Logger receives what an operator must know; nothing by default.

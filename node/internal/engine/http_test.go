@@ -153,7 +153,7 @@ func TestOrigins(t *testing.T) {
 			if c.origin != "" {
 				req.Header.Set("Origin", c.origin)
 			}
-			res, err := http.DefaultClient.Do(req)
+			res, err := ts.client.Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +173,7 @@ func TestPreflight(t *testing.T) {
 	req, _ := http.NewRequest("OPTIONS", ts.http.URL+"/socket.io/?EIO=4&transport=polling", nil)
 	req.Header.Set("Origin", "http://a.example")
 	req.Header.Set("Access-Control-Request-Headers", "content-type,x-foo")
-	res, err := http.DefaultClient.Do(req)
+	res, err := ts.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestPreflight(t *testing.T) {
 // TestHandshakeResponse: EIO-H-06, EIO-P-06, EIO-X-10.
 func TestHandshakeResponse(t *testing.T) {
 	ts := newTestServer(t, Config{NewID: func() string { return "S" }, Cookie: &http.Cookie{Name: "io", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}}, echo)
-	res, err := http.Get(ts.http.URL + "/socket.io/?EIO=4&transport=polling")
+	res, err := ts.client.Get(ts.http.URL + "/socket.io/?EIO=4&transport=polling")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestCompression(t *testing.T) {
 		ts.session(t).s.Send(NewPacket([]byte(want[1:]), false, nil, c.compress), false)
 		req, _ := http.NewRequest("GET", ts.http.URL+"/socket.io/?"+q, nil)
 		req.Header.Set("Accept-Encoding", c.accept)
-		res, err := http.DefaultClient.Do(req)
+		res, err := ts.client.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -491,7 +491,7 @@ func TestAdmission(t *testing.T) {
 	q := ts.handshake(t, "")
 	first := ts.session(t)
 	ts.handshake(t, "")
-	res, err := http.Get(ts.http.URL + "/socket.io/?EIO=4&transport=polling")
+	res, err := ts.client.Get(ts.http.URL + "/socket.io/?EIO=4&transport=polling")
 	if err != nil {
 		t.Fatal(err)
 	}

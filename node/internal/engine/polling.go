@@ -16,6 +16,7 @@ import (
 // guards it.
 type pollState struct {
 	get     *poll
+	posting bool                     // a POST is being received or handled
 	post    *http.ResponseController // of the POST that is being received
 	probe   *wsConn                  // an upgrade in progress
 	probed  bool                     // its probe has come
@@ -62,12 +63,8 @@ func (p *pollState) endLocked() {
 	if p.post != nil {
 		_ = p.post.SetReadDeadline(time.Unix(1, 0)) // its reader wakes and sees the end
 	}
-}
-
-// afterEnd closes an upgrade in progress (EIO-U-11).
-func (p *pollState) afterEnd() {
 	if p.probe != nil {
-		p.probe.refuseUpgrade()
+		p.probe.wakeReader(0) // so does the upgrade in progress (EIO-U-11)
 	}
 }
 
@@ -127,11 +124,14 @@ func (s *Session) waitPoll(w http.ResponseWriter, r *http.Request, p *poll) {
 			// A client that has cut its poll is gone: nothing may be put on a wire
 			// that nobody reads (HRD-22).
 			s.mu.Lock()
-			if s.polling != nil && s.polling.get == p {
+			waits := s.polling != nil && s.polling.get == p // not after an upgrade
+			if waits {
 				s.polling.get = nil
 			}
 			s.mu.Unlock()
-			s.fail(ReasonTransportError, errPollCut)
+			if waits {
+				s.fail(ReasonTransportError, errPollCut)
+			}
 			return
 		}
 	}
@@ -179,10 +179,14 @@ func (s *Session) endClosing() {
 // answerPoll writes packets as the response of a GET.
 func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, packets []*Packet, handshake bool) {
 	body, contentType, compress := s.encodePayload(packets)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // HRD-10; not every writer has one
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // HRD-10; not every writer has one
 	n, err := s.srv.writeBody(w, r, body, contentType, compress, handshake)
 	s.srv.stats.at(s).bytesOut.Add(uint64(n))
-	if err != nil {
+	if err == nil { // or a failure would stay with net/http
+		err = rc.Flush()
+	}
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		s.fail(ReasonTransportError, err)
 	}
 }
@@ -238,6 +242,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	if status := s.checkPost(w, r, binary); status != 0 {
 		return
 	}
+	defer s.endPost()
 	body, err := s.readBody(w, r)
 	s.mu.Lock()
 	if s.polling != nil {
@@ -264,6 +269,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	if !closing { // what comes while closing is thrown away (EIO-C-10)
 		s.takePayload(body, binary)
 	}
+	s.endPost() // before the client can send the next one
 	h := w.Header()
 	h.Set("Content-Type", "text/html")
 	h.Set("Content-Length", "2")
@@ -295,15 +301,25 @@ func (s *Session) checkPost(w http.ResponseWriter, r *http.Request, binary bool)
 		s.mu.Unlock()
 		s.srv.refuse(w, r, &refusal{code: codeBadRequest, cause: "TRANSPORT_MISMATCH"})
 		return http.StatusBadRequest
-	case s.polling.post != nil:
+	case s.polling.posting:
 		s.mu.Unlock()
 		w.WriteHeader(http.StatusBadRequest) // EIO-P-13
 		s.fail(ReasonTransportError, errPostOverlap)
 		return http.StatusBadRequest
 	}
+	s.polling.posting = true
 	s.polling.post = http.NewResponseController(w)
 	s.mu.Unlock()
 	return 0
+}
+
+// endPost lets the next POST come.
+func (s *Session) endPost() {
+	s.mu.Lock()
+	if s.polling != nil {
+		s.polling.posting = false
+	}
+	s.mu.Unlock()
 }
 
 func isMultipart(r *http.Request) bool {
@@ -368,6 +384,7 @@ const slicePackets = 256
 // takePayload handles the packets of one body. A bad packet ends the session;
 // what stands before it was handled (EIO-M-04).
 func (s *Session) takePayload(body []byte, binary bool) {
+	defer s.srv.guard(s, "post")
 	if !binary && !utf8.Valid(body) {
 		s.fail(ReasonParseError, errBadUTF8) // HRD-33
 		return
@@ -382,7 +399,7 @@ func (s *Session) takePayload(body []byte, binary bool) {
 		if count%slicePackets == 0 {
 			s.waitOutput()
 		}
-		return s.withinPostLimits(len(p.Data)) && s.received(p, false)
+		return s.withinPostLimits(len(p.Data)) && s.received(p, false) && s.isOpen()
 	}
 	if s.proto == 3 {
 		if err := engineio.DecodePayload3(body, binary, take); err != nil {
@@ -401,6 +418,12 @@ func (s *Session) takePayload(body []byte, binary bool) {
 			return
 		}
 	}
+}
+
+func (s *Session) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateOpen
 }
 
 // withinPostLimits applies the input rates; there is one POST at a time.

@@ -11,7 +11,9 @@ type bucket struct {
 	last                time.Time
 }
 
+// newBucket makes a full bucket; burst is a second's worth if it is zero.
 func newBucket(rate, burst float64) *bucket {
+	orDefault(&burst, rate)
 	return &bucket{rate: rate, burst: max(burst, 1), tokens: max(burst, 1), last: time.Now()}
 }
 
@@ -44,14 +46,19 @@ func (b *bucket) owe(n float64) time.Duration {
 
 var errRate = errors.New("rate limit exceeded")
 
-// overFor is how long a peer may be over its rate without a pause.
-const overFor = 10 * time.Second
+const (
+	// overFor is how long a peer may be over its rate without a pause.
+	overFor = 10 * time.Second
+	// pause is how long it must send nothing once it may again.
+	pause = time.Second
+)
 
 // inputLimits are the rates of one peer (HRD-47). They belong to the goroutine
 // that reads it.
 type inputLimits struct {
-	packets, bytes *bucket // nil: no limit
-	over           time.Time
+	packets, bytes *bucket   // nil: no limit
+	over           time.Time // since when; zero: it is not
+	free           time.Time // when it may send again
 }
 
 func (s *Server) newInputLimits() *inputLimits {
@@ -74,10 +81,13 @@ func (l *inputLimits) take(n int) (wait time.Duration, ok bool) {
 	if l.bytes != nil {
 		wait = max(wait, l.bytes.owe(float64(n)))
 	}
-	switch now := time.Now(); {
+	now := time.Now()
+	rested := now.Sub(l.free) >= pause
+	l.free = now.Add(wait)
+	switch {
 	case wait == 0:
 		l.over = time.Time{}
-	case l.over.IsZero():
+	case l.over.IsZero() || rested:
 		l.over = now
 	case now.Sub(l.over) > overFor:
 		return 0, false

@@ -5,6 +5,7 @@ package engine
 import (
 	"errors"
 	"net"
+	"sync"
 	"syscall"
 )
 
@@ -13,6 +14,8 @@ type readBuffer struct {
 	data     [1]byte
 	from, to int
 }
+
+var readBuffers sync.Pool
 
 // Without a way to write that does not block, every write is done by a goroutine
 // of the session.

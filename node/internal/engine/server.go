@@ -39,8 +39,11 @@ type Server struct {
 	stop     chan struct{}
 
 	workers sync.WaitGroup // flushers, wheel, watch, guard of the queues
-	conns   group          // goroutines of connections: they end with their sessions
+	conns   group          // requests and goroutines of connections: they end with their sessions
 	closers group          // deliveries of Closed
+
+	end   sync.Once
+	ended chan struct{} // closed when Shutdown is through
 
 	pending   atomic.Int64
 	polling   atomic.Int64
@@ -60,7 +63,7 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, handler: h, stats: newCounters(), stop: make(chan struct{}), sessions: map[string]*Session{}}
+	s := &Server{cfg: cfg, handler: h, stats: newCounters(), stop: make(chan struct{}), ended: make(chan struct{}), sessions: map[string]*Session{}}
 	if cfg.HandshakeRate > 0 {
 		s.rate = rate.NewLimiter(rate.Limit(cfg.HandshakeRate), max(cfg.HandshakeBurst, 1))
 	}
@@ -90,6 +93,8 @@ func totalBound(configured int64) int64 {
 // ServeHTTP serves one request. A GET may be held for as long as PingInterval; a
 // WebSocket is served by goroutines of its own after the return.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.conns.Add(1)
+	defer s.conns.Done()
 	if agent := r.UserAgent(); isOldExplorer(agent) {
 		w.Header().Set("X-XSS-Protection", "0") // EIO-X-02
 	}
@@ -197,7 +202,7 @@ func (s *Server) session(sid string) *Session {
 
 // newSession makes a session that is not known to anybody yet.
 func (s *Server) newSession(r *http.Request, q *query) *Session {
-	sess := &Session{srv: s, id: s.cfg.NewID(), remote: r.RemoteAddr, proto: q.protocol(), secure: r.TLS != nil, pending: true}
+	sess := &Session{srv: s, id: s.cfg.NewID(), remote: r.RemoteAddr, proto: q.protocol(), secure: r.TLS != nil}
 	if q.base64 {
 		sess.form |= formBase64
 	}
@@ -205,11 +210,32 @@ func (s *Server) newSession(r *http.Request, q *query) *Session {
 		sess.form |= formV3
 	}
 	sess.home = s.stats.next()
+	sess.pending = true
+	s.pending.Add(1) // the handshake's count goes over to the session
 	return sess
 }
 
+// open has the handler take the session and makes it known. If it returns false
+// the session has ended.
+func (s *Server) open(sess *Session, r *http.Request) (ok bool) {
+	opening := make(chan struct{})
+	sess.opening = opening
+	defer func() {
+		if !ok {
+			sess.Close(Close{Reason: ReasonServerShutdown, Discard: true})
+		}
+		sess.mu.Lock()
+		sess.opening = nil
+		sess.mu.Unlock()
+		close(opening)
+	}()
+	defer s.guard(sess, "open")
+	sess.recv = s.handler.Open(sess, r)
+	return s.register(sess)
+}
+
 // register makes the session known; false if the server is closing or the id is
-// taken. The handshake's count as pending goes over to the session.
+// taken.
 func (s *Server) register(sess *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,7 +243,6 @@ func (s *Server) register(sess *Session) bool {
 		return false
 	}
 	s.sessions[sess.id] = sess
-	s.pending.Add(1)
 	if sess.polling != nil {
 		s.polling.Add(1)
 	} else {
@@ -230,11 +255,16 @@ func (s *Server) register(sess *Session) bool {
 // forget is called when the session has ended.
 func (s *Server) forget(sess *Session, polling bool) {
 	s.mu.Lock()
-	delete(s.sessions, sess.id)
+	known := s.sessions[sess.id] == sess
+	if known {
+		delete(s.sessions, sess.id)
+	}
 	s.mu.Unlock()
-	if polling {
+	switch {
+	case !known:
+	case polling:
 		s.polling.Add(-1)
-	} else {
+	default:
 		s.websocket.Add(-1)
 	}
 }
@@ -249,9 +279,7 @@ func (s *Server) upgraded() {
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query) {
 	sess := s.newSession(r, q)
 	sess.polling = &pollState{}
-	sess.recv = s.handler.Open(sess, r)
-	if !s.register(sess) {
-		sess.recv.Closed(ReasonServerShutdown, nil)
+	if !s.open(sess, r) {
 		s.overloaded(w)
 		return
 	}
@@ -277,14 +305,10 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *query)
 	}
 	c.attach(sess)
 	sess.out.addFrames(s.openPacket(sess).frames(0))
-	sess.recv = s.handler.Open(sess, r)
-	if !s.register(sess) {
-		sess.recv.Closed(ReasonServerShutdown, nil)
-		s.conns.Go(c.refuseUpgrade)
-		return
+	if s.open(sess, r) {
+		sess.startHeartbeat()
 	}
-	sess.startHeartbeat()
-	c.serveReader() // it writes the open packet before it waits
+	c.serveReader() // it writes what there is before it waits
 }
 
 // Count returns the number of open sessions.
@@ -311,37 +335,52 @@ func (s *Server) snapshot() []*Session {
 // of ctx, and what still runs ends by itself.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	first := !s.draining
 	s.draining = true
 	s.mu.Unlock()
 	for _, sess := range s.snapshot() {
 		sess.Close(Close{Reason: ReasonServerShutdown, Code: closeGoingAway, Discard: true})
 	}
-	if err := errors.Join(s.closers.Wait(ctx), s.conns.Wait(ctx)); err != nil {
+	s.end.Do(func() { go s.waitEnd() }) // ends with what it waits for; ended tells
+	select {
+	case <-s.ended:
+		return nil
+	default:
+	}
+	select {
+	case <-s.ended:
+		return nil
+	case <-ctx.Done():
 		return fmt.Errorf("engine: shutdown: %w", context.Cause(ctx))
 	}
-	if first {
-		close(s.stop)
-		s.wheel.close()
-		s.watch.close()
-		s.flushers.close()
-	}
+}
+
+// waitEnd ends what all sessions share when there are none left.
+func (s *Server) waitEnd() {
+	_ = s.conns.Wait(context.Background()) // it does not end
+	_ = s.closers.Wait(context.Background())
+	close(s.stop)
+	s.wheel.close()
+	s.watch.close()
+	s.flushers.close()
 	s.workers.Wait()
-	return nil
+	close(s.ended)
 }
 
 // guard turns a panic in a session's goroutine into the end of that session
 // (HRD-01). It is deferred.
 func (s *Server) guard(sess *Session, where string) {
 	if v := recover(); v != nil {
-		s.panics.Add(1)
-		s.cfg.Logger.Error("panic", "where", where, "sid", sess.shortID(), "panic", v, "stack", string(debug.Stack()))
-		sess.Close(Close{Reason: ReasonForcedClose, Code: closeInternal, Discard: true})
-		if sess.ws != nil {
-			_ = sess.ws.Conn.Close()
-		}
+		s.panicked(sess, where, v)
 	}
 }
+
+func (s *Server) panicked(sess *Session, where string, v any) {
+	s.panics.Add(1)
+	s.cfg.Logger.Error("panic", "where", where, "sid", sess.shortID(), "panic", v, "stack", string(debug.Stack()))
+	sess.Close(Close{Reason: ReasonForcedClose, Code: closeInternal, Cause: errInternal, Discard: true})
+}
+
+var errInternal = errors.New("internal error")
 
 // shortID is the part of the sid that may be logged (HRD-12).
 func (s *Session) shortID() string { return s.id[:min(len(s.id), 6)] }

@@ -49,7 +49,6 @@ type Session struct {
 	home   uint8 // which flusher and which counters are its own
 
 	awaiting atomic.Bool // a ping was sent, its pong has not come
-	holding  atomic.Int32
 
 	mu        sync.Mutex // guards what follows; not held during I/O or calls to recv
 	state     sessionState
@@ -64,11 +63,14 @@ type Session struct {
 	inflight  int           // bytes taken from out that wait behind a stalled write
 	below     chan struct{} // closed when out is under its half; made on demand
 	ended     chan struct{} // closed at the end; made on demand
+	opening   chan struct{} // while the handler opens the session; closed then
+	holding   int32         // who holds the peer's input back
 
 	// The wheel's fields, in nanoseconds of the server's clock.
-	nextPing int64 // when to ping; for protocol 3, and while a pong is awaited: the deadline
-	alarm    int64 // 0 for none
-	timer    wheelEntry
+	heldSince int64 // while holding is not 0
+	nextPing  int64 // when to ping; for protocol 3, and while a pong is awaited: the deadline
+	alarm     int64 // 0 for none
+	timer     wheelEntry
 }
 
 type sessionState uint8
@@ -147,6 +149,12 @@ func (s *Session) Send(p *Packet, volatile bool) bool {
 	if !s.roomLocked() {
 		return s.overflow(p)
 	}
+	s.takeAndUnlock(p)
+	return true
+}
+
+// takeAndUnlock queues p, for which there is room, and releases mu.
+func (s *Session) takeAndUnlock(p *Packet) {
 	s.addLocked(p)
 	list := s.wakeLocked()
 	s.mu.Unlock()
@@ -154,7 +162,6 @@ func (s *Session) Send(p *Packet, volatile bool) bool {
 		s.srv.flushers.push(s)
 	}
 	s.srv.stats.at(s).messagesOut.Add(1)
-	return true
 }
 
 // SendText queues one text message for this session only. It copies text and
@@ -230,13 +237,7 @@ func (s *Session) overflow(p *Packet) bool {
 		s.flush()
 		s.mu.Lock()
 		if s.state == stateOpen && s.roomLocked() {
-			s.addLocked(p)
-			list := s.wakeLocked()
-			s.mu.Unlock()
-			if list {
-				s.srv.flushers.push(s)
-			}
-			s.srv.stats.at(s).messagesOut.Add(1)
+			s.takeAndUnlock(p)
 			return true
 		}
 	}
@@ -321,15 +322,12 @@ func (s *Session) closeFrameLocked(c Close) (list bool) {
 	if c.Discard {
 		s.out.discard()
 	}
-	if !s.ws.closeSent {
-		s.ws.closeSent = true
-		text := ""
-		if c.Cause != nil && c.Code != 0 {
-			text = c.Cause.Error()
-			text = text[:min(len(text), 100)]
-		}
-		s.out.addFrames(appendCloseFrame(nil, c.Code, text))
+	text := ""
+	if c.Cause != nil && c.Code != 0 {
+		text = c.Cause.Error()
+		text = text[:min(len(text), 100)]
 	}
+	s.ws.addCloseLocked(c.Code, text)
 	s.ws.expectEnd(c.Discard)
 	return s.wakeLocked()
 }
@@ -353,18 +351,26 @@ func (s *Session) endLocked(reason string, cause error) (end func()) {
 		polling.endLocked()
 		s.out.discard()
 	}
+	opening := s.opening
 	s.srv.closers.Add(1)
 	return func() {
 		defer s.srv.closers.Done()
+		if opening != nil {
+			<-opening
+		}
 		if pending {
 			s.srv.pending.Add(-1)
 		}
 		s.srv.forget(s, polling != nil)
-		if polling != nil {
-			polling.afterEnd()
+		if s.recv != nil {
+			s.tellClosed(reason, cause)
 		}
-		s.recv.Closed(reason, cause)
 	}
+}
+
+func (s *Session) tellClosed(reason string, cause error) {
+	defer s.srv.guard(s, "closed")
+	s.recv.Closed(reason, cause)
 }
 
 // fail ends the session because of its transport.
@@ -398,19 +404,42 @@ func (s *Session) waitOutput() {
 			s.below = make(chan struct{})
 		}
 		c := s.below
+		// On polling the clock goes on: no write finds a peer dead that does not
+		// come to fetch (HRD-24).
+		hold := s.polling == nil
 		s.mu.Unlock()
-		s.Hold()
+		if hold {
+			s.Hold()
+		}
 		<-c
-		s.Unhold()
+		if hold {
+			s.Unhold()
+		}
 	}
 }
 
 // Hold tells that the peer's input is not read for now because somebody waits
-// for room: its pong deadline stands still until Unhold (HRD-48).
-func (s *Session) Hold() { s.holding.Add(1) }
+// for room: its pong deadline stands still until Unhold (HRD-48). What was queued
+// meanwhile for the reader to write leaves.
+func (s *Session) Hold() {
+	s.mu.Lock()
+	s.holding++
+	if s.holding == 1 {
+		s.heldSince = s.srv.wheel.now()
+	}
+	s.mu.Unlock()
+	s.flush()
+}
 
 // Unhold ends one Hold.
-func (s *Session) Unhold() { s.holding.Add(-1) }
+func (s *Session) Unhold() {
+	s.mu.Lock()
+	s.holding--
+	if s.holding == 0 && (s.awaiting.Load() || s.proto == 3) {
+		s.nextPing += s.srv.wheel.now() - s.heldSince
+	}
+	s.mu.Unlock()
+}
 
 // drainedLocked wakes whoever waits for the queue to shrink.
 func (s *Session) drainedLocked() {

@@ -24,6 +24,7 @@ func (s *Session) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	_ = c.Conn.SetReadDeadline(time.Now().Add(s.srv.cfg.UpgradeTimeout)) // EIO-U-09
 	s.mu.Lock()
 	ok := s.state != stateClosed && s.polling != nil && s.polling.probe == nil
 	if ok {
@@ -59,7 +60,6 @@ func (c *wsConn) refuseUpgrade() {
 // Until that has come, polling stays the real transport (HRD-38).
 func (s *Session) probe(c *wsConn) {
 	defer s.srv.guard(s, "upgrade")
-	_ = c.Conn.SetReadDeadline(time.Now().Add(s.srv.cfg.UpgradeTimeout))
 	stop := sync.OnceFunc(func() {})
 	for {
 		text, err := c.readProbe()
@@ -165,8 +165,11 @@ func (s *Session) releasePoll(c *wsConn) {
 // has left (EIO-U-06).
 func (s *Session) switchTo(c *wsConn) {
 	s.mu.Lock()
-	if s.state == stateClosed || s.polling == nil || s.polling.probe != c {
+	// Clients finish their POST first (EIO-J-02). One that does not would have two
+	// transports that hand over messages at a time.
+	if s.state == stateClosed || s.polling == nil || s.polling.probe != c || s.polling.posting {
 		s.mu.Unlock()
+		s.endProbe(c)
 		c.refuseUpgrade()
 		return
 	}

@@ -126,7 +126,12 @@ func (c *wsConn) startReader(number uint32, settle bool) {
 // the smallest stack. Busy connections never pay for that.
 func (c *wsConn) readLoop(number uint32, settle bool) {
 	defer c.s.srv.conns.Done()
-	defer c.s.srv.guard(c.s, "reader")
+	defer func() {
+		if v := recover(); v != nil {
+			c.s.srv.panicked(c.s, "reader", v)
+			c.abandon(number)
+		}
+	}()
 	for {
 		since := c.s.srv.wheel.ticks.Load()
 		err := c.await()
@@ -147,6 +152,15 @@ func (c *wsConn) readLoop(number uint32, settle bool) {
 			c.startReader(number, false)
 			return
 		}
+	}
+}
+
+// abandon is for a reader that has panicked: if it still has the role, it ends
+// the connection.
+func (c *wsConn) abandon(number uint32) {
+	phase := c.phase.Load()
+	if uint32(phase>>32) == number && c.phase.CompareAndSwap(phase, phase&^1) {
+		c.finish(true)
 	}
 }
 
@@ -242,15 +256,23 @@ func (c *wsConn) lost(err error) {
 	current := s.ws == c && s.polling == nil
 	if code == 0 {
 		c.peerGone = true
-	} else if !c.closeSent {
-		c.closeSent = true
-		s.out.addFrames(appendCloseFrame(nil, code, ""))
+	} else {
+		if code == closeTooBig {
+			err = errTooBig // whoever found it (HRD-30)
+		}
+		c.addCloseLocked(code, err.Error())
 	}
 	s.mu.Unlock()
 	if current {
 		s.end(reason, err)
 	}
-	c.finish()
+	c.finish(code != 0 || saidGoodbye(err))
+}
+
+// saidGoodbye tells whether the peer has sent a close frame; it waits for ours.
+func saidGoodbye(err error) bool {
+	var ce *websocket.CloseError
+	return errors.As(err, &ce) && ce.Code != websocket.CloseAbnormalClosure
 }
 
 // end ends the session without a close frame of its own; the transport has seen
@@ -280,6 +302,8 @@ func readFailure(err error) (reason string, code int) {
 		return ReasonTransportError, closeTooBig
 	case errors.Is(err, errFragments), errors.Is(err, errPings):
 		return ReasonTransportError, closePolicy
+	case errors.Is(err, errBadClose):
+		return ReasonTransportError, closeProtocol
 	case isProtocolError(err):
 		return ReasonTransportError, closeProtocol
 	default:
@@ -294,10 +318,14 @@ func isProtocolError(err error) bool {
 }
 
 // finish ends the connection: what is queued is written as far as the kernel
-// takes it, and a peer that was told to go has a moment to read that.
-func (c *wsConn) finish() {
+// takes it, and a peer that was told to go has a moment to read that. If wait is
+// set the peer is there: somebody who writes at this moment has a moment too.
+func (c *wsConn) finish(wait bool) {
 	s := c.s
 	s.flush()
+	if wait {
+		c.waitIdle()
+	}
 	s.mu.Lock()
 	linger, stalled := c.closeSent && !c.peerGone, s.stalled
 	s.mu.Unlock()
@@ -310,6 +338,33 @@ func (c *wsConn) finish() {
 		s.out.discard()
 	}
 	s.mu.Unlock()
+}
+
+// waitIdle waits until everything is written, for closeTimeout at most.
+func (c *wsConn) waitIdle() {
+	s := c.s
+	s.mu.Lock()
+	if !s.writing && s.out.empty() {
+		s.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	c.idle = idle
+	s.mu.Unlock()
+	t := time.NewTimer(closeTimeout)
+	defer t.Stop()
+	select {
+	case <-idle:
+	case <-t.C:
+	}
+}
+
+// idleLocked wakes waitIdle.
+func (c *wsConn) idleLocked() {
+	if c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
 }
 
 // linger waits for the peer to end the connection, so that our last frame is not
@@ -348,18 +403,20 @@ func (c *wsConn) peerPinged(data string) error {
 
 var errPings = errors.New("too many pings")
 
+var errBadClose = errors.New("close frame of one byte")
+
 // peerClosed echoes the peer's close frame (EIO-W-10).
 func (c *wsConn) peerClosed(code int, _ string) error {
+	if code == websocket.CloseNoStatusReceived {
+		if c.frames.odd {
+			return errBadClose // RFC 6455, section 5.5.1
+		}
+		code = 0
+	}
 	s := c.s
 	s.mu.Lock()
 	c.peerGone = true
-	if !c.closeSent {
-		c.closeSent = true
-		if code == websocket.CloseNoStatusReceived {
-			code = 0
-		}
-		s.out.addFrames(appendCloseFrame(nil, code, ""))
-	}
+	c.addCloseLocked(code, "")
 	s.mu.Unlock()
 	return nil
 }

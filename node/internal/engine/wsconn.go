@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -54,10 +55,11 @@ type wsConn struct {
 	watched  atomic.Bool
 
 	// Guarded by the session's mutex.
-	closeSent bool   // the last frame was queued
-	peerGone  bool   // the peer's close frame has come, or its connection has ended
-	pongWaits bool   // pongFrame is to be sent
-	pongFrame []byte // the newest WebSocket pong (HRD-34)
+	closeSent bool          // the last frame was queued
+	peerGone  bool          // the peer's close frame has come, or its connection has ended
+	pongWaits bool          // pongFrame is to be sent
+	pongFrame []byte        // the newest WebSocket pong (HRD-34)
+	idle      chan struct{} // closed when everything is written; made by who waits for that
 }
 
 func newWSConn(nc net.Conn) *wsConn {
@@ -80,6 +82,7 @@ func (c *wsConn) Read(p []byte) (n int, err error) {
 	case c.rb != nil:
 	case c.raw == nil:
 		n, err = c.Conn.Read(p)
+		c.frames.observe(p[:n])
 	default:
 		err = c.fill()
 	}
@@ -150,14 +153,42 @@ func (c *wsConn) Write(p []byte) (int, error) {
 		c.s.mu.Unlock()
 		return len(p), nil
 	}
-	c.closeSent = p[0] == opClose
-	c.s.out.addFrames(append([]byte(nil), p...))
+	if p[0] == opClose {
+		c.addCloseLocked(gorillaClose(p))
+	} else {
+		c.s.out.addFrames(append([]byte(nil), p...))
+	}
 	list := c.s.wakeLocked()
 	c.s.mu.Unlock()
 	if list {
 		c.s.srv.flushers.push(c.s)
 	}
 	return len(p), nil
+}
+
+// gorillaClose returns code and text of a close frame of gorilla's, in our words.
+func gorillaClose(frame []byte) (code int, text string) {
+	if len(frame) < 4 {
+		return 0, ""
+	}
+	code, text = int(binary.BigEndian.Uint16(frame[2:])), string(frame[4:])
+	switch {
+	case code == closeTooBig:
+		text = errTooBig.Error() // HRD-30
+	case text == "invalid utf8 payload in close frame":
+		code = closeBadText // HRD-33
+	}
+	return code, text
+}
+
+// addCloseLocked queues the last frame, unless that was done.
+func (c *wsConn) addCloseLocked(code int, text string) {
+	if c.closeSent {
+		return
+	}
+	c.closeSent = true
+	c.pongWaits = false // nothing follows
+	c.s.out.addFrames(appendCloseFrame(nil, code, text))
 }
 
 // SetWriteDeadline is gorilla's; writes have deadlines of their own.
