@@ -74,8 +74,9 @@ type Config struct {
 	PacketBurst, ByteBurst int
 	// Logger receives what an operator must know; nothing by default.
 	Logger *slog.Logger
-	// Refused hears of every refused request with its official code and cause
-	// (connection_error, EIO-V-03).
+	// Refused hears of every request that is refused with a code, with the
+	// official name of the cause (connection_error, EIO-V-03), and of handshakes
+	// that are one too many: code -1, answered by 503.
 	Refused func(r *http.Request, code int, cause string)
 	// Headers may add to the headers of successful responses; handshake tells
 	// whether the response opens a session (EIO-V-03).

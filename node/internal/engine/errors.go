@@ -17,6 +17,7 @@ const (
 	codeBadRequest         = 3
 	codeForbidden          = 4
 	codeUnsupportedVersion = 5
+	codeOverloaded         = -1 // a 503, for which the protocol has no code
 )
 
 var codeTexts = [...]string{
@@ -77,8 +78,11 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 
 // overloaded answers a handshake that is one too many: cheaply, and with a time
 // to come back that spreads the crowd (HRD-14).
-func (s *Server) overloaded(w http.ResponseWriter) {
+func (s *Server) overloaded(w http.ResponseWriter, r *http.Request) {
 	s.refused.Add(1)
+	if s.cfg.Refused != nil {
+		s.cfg.Refused(r, codeOverloaded, "OVERLOADED")
+	}
 	h := w.Header()
 	h.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
 	h.Set("Connection", "close")

@@ -196,6 +196,57 @@ func TestRateWithPauses(t *testing.T) {
 	}
 }
 
+// A reader that wakes late reads on at once and owes nothing for a moment: that is
+// no pause of the peer's. One that stays below its rate is never closed.
+func TestLateReaders(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		late   time.Duration // after each wait
+		every  time.Duration // between packets
+		closed time.Duration // 0: never
+	}{
+		{"flood", 0, 0, overFor},
+		{"flood, late", 5 * time.Millisecond, 0, overFor},
+		{"flood, very late", 100 * time.Millisecond, 0, overFor},
+		{"four fifths of the rate", 0, 2500 * time.Microsecond, 0},
+		{"with hiccups", time.Millisecond, 2500 * time.Microsecond, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := &Server{cfg: Config{PacketRate: 500, PacketBurst: 2000}}
+				l := srv.newInputLimits()
+				start := time.Now()
+				for i := 0; time.Since(start) < time.Minute; i++ {
+					wait, ok := l.take(10)
+					if !ok {
+						if c.closed == 0 {
+							t.Fatalf("closed after %v", time.Since(start))
+						}
+						within(t, "closed", time.Since(start), c.closed, time.Second)
+						return
+					}
+					if wait > 0 {
+						time.Sleep(wait + c.late)
+					}
+					time.Sleep(c.every)
+					if c.every > 0 && i%5000 == 0 { // a burst
+						for range 2100 {
+							if wait, ok := l.take(10); !ok {
+								t.Fatal("closed for a burst")
+							} else if wait > 0 {
+								time.Sleep(wait)
+							}
+						}
+					}
+				}
+				if c.closed != 0 {
+					t.Error("not closed")
+				}
+			})
+		})
+	}
+}
+
 // On polling the POST waits (HRD-47), and the pong deadline stands still.
 func TestRateOfPosts(t *testing.T) {
 	inBubble(t, Config{PacketRate: 10, PacketBurst: 10, PingInterval: 300 * time.Millisecond, PingTimeout: 200 * time.Millisecond}, nil, func(t *testing.T, ts *testServer) {

@@ -44,12 +44,22 @@ func (b *bucket) owe(n float64) time.Duration {
 	return time.Duration(-b.tokens / b.rate * float64(time.Second))
 }
 
+// saved tells whether there is more than the peer could send during a pause.
+func (b *bucket) saved() bool {
+	if b == nil {
+		return true
+	}
+	b.refill()
+	return b.tokens >= b.rate*pause.Seconds()
+}
+
 var errRate = errors.New("rate limit exceeded")
 
 const (
 	// overFor is how long a peer may be over its rate without a pause.
 	overFor = 10 * time.Second
-	// pause is how long it must send nothing once it may again.
+	// pause ends that: so long it sends nothing though it may, or it has saved as
+	// much.
 	pause = time.Second
 )
 
@@ -75,6 +85,7 @@ func (s *Server) newInputLimits() *inputLimits {
 // take counts a packet of n bytes. It returns how long not to read, or false
 // for a peer that has been over its rate for too long.
 func (l *inputLimits) take(n int) (wait time.Duration, ok bool) {
+	rested := time.Since(l.free) >= pause || l.packets.saved() && l.bytes.saved()
 	if l.packets != nil {
 		wait = l.packets.owe(1)
 	}
@@ -82,12 +93,13 @@ func (l *inputLimits) take(n int) (wait time.Duration, ok bool) {
 		wait = max(wait, l.bytes.owe(float64(n)))
 	}
 	now := time.Now()
-	rested := now.Sub(l.free) >= pause
 	l.free = now.Add(wait)
-	switch {
-	case wait == 0:
+	if rested {
 		l.over = time.Time{}
-	case l.over.IsZero() || rested:
+	}
+	switch {
+	case wait == 0: // it may be that we came late: that alone is no pause
+	case l.over.IsZero():
 		l.over = now
 	case now.Sub(l.over) > overFor:
 		return 0, false

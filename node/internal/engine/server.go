@@ -155,7 +155,7 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q *query
 	}
 	release, ok := s.admit()
 	if !ok {
-		s.overloaded(w)
+		s.overloaded(w, r)
 		return
 	}
 	defer release()
@@ -280,7 +280,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query) {
 	sess := s.newSession(r, q)
 	sess.polling = &pollState{}
 	if !s.open(sess, r) {
-		s.overloaded(w)
+		s.overloaded(w, r)
 		return
 	}
 	sess.startHeartbeat()

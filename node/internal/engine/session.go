@@ -312,7 +312,7 @@ func (s *Session) Close(c Close) bool {
 	if list {
 		s.srv.flushers.push(s)
 	}
-	go end()
+	go end() // counted in closers since endLocked; Shutdown waits for it
 	return true
 }
 
