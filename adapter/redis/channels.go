@@ -110,8 +110,8 @@ func isIDText(s string) bool {
 	return true
 }
 
-// escapeGlob makes a pattern that matches s only. The official nodes do not, so
-// that some namespaces hear nothing there (CLU-R-10).
+// escapeGlob makes a pattern that matches s only, so that a namespace may have
+// any name (CLU-R-10).
 func escapeGlob(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }

@@ -52,7 +52,7 @@ func isQuestion(k adapter.Kind) bool {
 // appendServerEvent appends type 6 (CLU-R-27).
 func (w wire) appendServerEvent(dst []byte, m *adapter.Message) ([]byte, error) {
 	if !isEvent(m.Packet.Data) || !socketio.Valid(m.Packet.Data, maxDepth) {
-		return nil, errEvent // official nodes would die of it (CLU-R-35)
+		return nil, errEvent // only what every receiver can take is published (CLU-G-06)
 	}
 	id := w.requestID(m)
 	if len(m.Packet.Attachments) > 0 {
