@@ -21,6 +21,6 @@ func Example() {
 	node.On(srv, "chat message", func(ctx context.Context, _ *node.Socket, text string) error {
 		return srv.Emit(ctx, "chat message", text) // to every client of every node
 	})
-	server := &http.Server{Addr: ":3001", Handler: srv, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: ":3001", Handler: srv, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }

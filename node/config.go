@@ -75,8 +75,9 @@ type Config struct {
 	// AllowRequest decides on each handshake before a session exists; the text of
 	// an error reaches the client. It may block.
 	AllowRequest func(r *http.Request) error
-	// Refused hears of every refused request with its official code (-1 for
-	// refusals that have none) and cause. It must not block.
+	// Refused hears of every request that is refused with an official code, with
+	// the official name of the cause, and of handshakes that are one too many:
+	// code -1, answered by 503. It must not block.
 	Refused func(r *http.Request, code int, cause string)
 	// Headers may add to the headers of successful responses; handshake tells
 	// whether the response opens a session.

@@ -26,8 +26,11 @@ type Namespace struct {
 	adapter adapter.Adapter // nil if the node is alone
 	index   index
 
-	open   chan struct{} // closed when the adapter may be used
-	opened sync.Once
+	open      chan struct{} // closed when the adapter may be used
+	opened    sync.Once
+	up        chan struct{}   // closed when the adapter's Start has returned
+	startCtx  context.Context // ends when the adapter is not needed any more
+	stopStart context.CancelFunc
 
 	users  int  // sockets that are in or on their way; guarded by srv.mu
 	pinned bool // stays without sockets; guarded by srv.mu
@@ -43,13 +46,14 @@ type Namespace struct {
 
 // newNamespace makes a namespace, without starting its adapter.
 func newNamespace(srv *Server, name string, parent *Pattern, values map[string]string) (*Namespace, error) {
-	ns := &Namespace{srv: srv, name: name, parent: parent, values: values, open: make(chan struct{})}
+	ns := &Namespace{srv: srv, name: name, parent: parent, values: values, open: make(chan struct{}), up: make(chan struct{})}
 	ns.caster.all = Broadcast{ns: ns}
 	if parent != nil {
 		ns.set.Store(parent.set.Load()) // SIO-N-03
 	}
 	if srv.cfg.Adapter == nil {
 		close(ns.open)
+		close(ns.up)
 		return ns, nil
 	}
 	a, err := srv.cfg.Adapter(host{ns})
@@ -57,6 +61,7 @@ func newNamespace(srv *Server, name string, parent *Pattern, values map[string]s
 		return nil, fmt.Errorf("node: adapter of namespace %q: %w", name, err)
 	}
 	ns.adapter = a
+	ns.startCtx, ns.stopStart = context.WithCancel(srv.starting)
 	ns.index.observer, _ = a.(adapter.RoomObserver)
 	return ns, nil
 }
@@ -72,8 +77,9 @@ func (ns *Namespace) Server() *Server { return ns.srv }
 func (ns *Namespace) PathValue(name string) string { return ns.values[name] }
 
 // startWait is how long a new namespace waits for its adapter to hear the other
-// nodes, before it goes on without.
-const startWait = time.Second
+// nodes, before it goes on without: longer than a broker takes that is there, so
+// that who is in hears everybody, and no delay to speak of while it is away.
+const startWait = 50 * time.Millisecond
 
 // start lets the adapter receive. It is called once.
 func (ns *Namespace) start() {
@@ -82,17 +88,20 @@ func (ns *Namespace) start() {
 	}
 	timer := time.AfterFunc(startWait, ns.goOn)
 	ns.srv.tasks.run(func() {
-		if err := ns.adapter.Start(ns.srv.starting); err != nil && ns.srv.starting.Err() == nil {
+		if err := ns.adapter.Start(ns.startCtx); err != nil && ns.startCtx.Err() == nil {
 			ns.srv.log.Error("starting an adapter", "namespace", ns.name, "error", err)
 		}
 		timer.Stop()
 		ns.goOn()
+		close(ns.up)
 	})
 }
 
 func (ns *Namespace) goOn() { ns.opened.Do(func() { close(ns.open) }) }
 
-// started waits until the adapter may be used: never for long.
+// started waits until the adapter may be used: [startWait] at most, and only while
+// the namespace is as young as that. Not to wait at all would lose what an adapter
+// is told before its Start has begun.
 func (ns *Namespace) started(ctx context.Context) {
 	select {
 	case <-ns.open:
@@ -124,12 +133,13 @@ func (ns *Namespace) release() {
 	srv.mu.Lock()
 	ns.users--
 	gone := ns.users == 0 && !ns.pinned && !srv.cfg.KeepEmptyNamespaces && srv.namespaces[ns.name] == ns
+	begun := ns.begun
 	if gone {
 		delete(srv.namespaces, ns.name)
 		delete(ns.parent.children, ns)
 	}
 	srv.mu.Unlock()
-	if gone && ns.adapter != nil {
+	if gone && begun && ns.adapter != nil {
 		srv.tasks.run(ns.closeAdapter)
 	}
 }
@@ -138,7 +148,8 @@ func (ns *Namespace) release() {
 func (ns *Namespace) closeAdapter() {
 	ctx, cancel := context.WithTimeout(ns.srv.ctx, 5*time.Second)
 	defer cancel()
-	<-ns.open // Close comes after Start
+	ns.stopStart()
+	<-ns.up // Close comes after Start
 	if err := ns.adapter.Close(ctx); err != nil {
 		ns.srv.log.Warn("closing an adapter", "namespace", ns.name, "error", err)
 	}

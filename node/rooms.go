@@ -337,8 +337,8 @@ func (s *Socket) Leave(rooms ...string) {
 	}
 }
 
-// leaveAll leaves the rooms in the order in which they were joined, in slices so
-// that nobody waits for long (HRD-45).
+// leaveAll leaves the rooms in the order in which they were joined. Each costs a
+// moment under its shard's lock, so that nobody waits for long (HRD-45).
 func (s *Socket) leaveAll() {
 	h := s.ns.handlers()
 	s.client.mu.Lock()

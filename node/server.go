@@ -296,7 +296,7 @@ func (srv *Server) Ready(ctx context.Context) error {
 	var errs []error
 	for _, ns := range srv.all() {
 		select {
-		case <-ns.open:
+		case <-ns.up:
 		case <-ctx.Done():
 			errs = append(errs, fmt.Errorf("node: namespace %q: adapter is starting: %w", ns.name, context.Cause(ctx)))
 			continue
@@ -332,7 +332,9 @@ func (srv *Server) NodeID() string { return srv.cfg.NodeID }
 // again elsewhere (SIO-X-21); then, when the handlers have returned, the adapters
 // are closed. It returns when nothing that the server started is left. If ctx
 // ends before, it returns an error, having closed the adapters all the same;
-// another call waits for the rest. The listener is the caller's.
+// another call waits for the rest. What is queued for clients is dropped, as
+// officially; a drain that delivers it first is not there yet. The listener is the
+// caller's.
 func (srv *Server) Shutdown(ctx context.Context) error {
 	srv.draining.Store(true)
 	srv.down.Do(func() {

@@ -123,6 +123,9 @@ func (srv *Server) Stats() Stats {
 	}
 	c.mu.Lock()
 	maps.Copy(st.Panics, c.panics)
+	if e.Panics > 0 {
+		st.Panics["engine"] = e.Panics
+	}
 	c.mu.Unlock()
 	srv.adapterStats(&st)
 	return st

@@ -104,6 +104,9 @@ func (a *classic) Start(ctx context.Context) error {
 			waits = append(waits, confirmed)
 		}
 	}
+	if a.link.subs.away() { // clients need not wait for what is known
+		return fmt.Errorf("redis: start %s: %w", a.host.Namespace(), a.Ready())
+	}
 	for _, confirmed := range waits {
 		select {
 		case <-confirmed:

@@ -40,8 +40,17 @@ func newSubscriptions() *subscriptions {
 		kick:     make(chan struct{}, 1),
 		channels: map[string]*subscription{},
 		patterns: map[string]*subscription{},
-		lastErr:  errors.New("not connected yet"),
+		lastErr:  errNotYet,
 	}
+}
+
+var errNotYet = errors.New("not connected yet")
+
+// away tells whether the connection was lost or could not be made.
+func (s *subscriptions) away() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.connected && s.lastErr != errNotYet
 }
 
 // table is the map that holds channels or patterns.

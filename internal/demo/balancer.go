@@ -49,12 +49,17 @@ type balancer struct {
 type backend struct {
 	id        string
 	addr      string
-	downSince atomic.Int64 // UnixNano; 0 while up
+	downSince atomic.Int64 // by clock; 0 while up
 }
+
+var began = time.Now()
+
+// clock is a monotonic time, never 0 (HRD-77).
+func clock() int64 { return int64(time.Since(began)) + 1 }
 
 func (b *backend) up() bool {
 	since := b.downSince.Load()
-	return since == 0 || time.Now().UnixNano()-since > int64(downTime)
+	return since == 0 || clock()-since > int64(downTime)
 }
 
 func newBalancer(nodes []*backend, log *slog.Logger) *balancer {
@@ -92,6 +97,11 @@ func rewrite(p *httputil.ProxyRequest) {
 func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		r.Body = io.NopCloser(r.Body) // the transport closes it also when it sent nothing
+	} else if r.Method == http.MethodGet {
+		// The transport repeats a GET by itself when a kept connection breaks, also
+		// one that was read: the answer of a poll would be lost unseen. It does not
+		// repeat what has a body that it cannot rewind.
+		r.Body = io.NopCloser(strings.NewReader(""))
 	}
 	first, isNew := b.choose(r)
 	var err error
@@ -108,7 +118,7 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.Context().Err() != nil || !notSent(err) && r.Method != http.MethodGet {
 			break
 		}
-		n.downSince.Store(time.Now().UnixNano())
+		n.downSince.Store(clock())
 	}
 	return nil, err
 }

@@ -120,7 +120,7 @@ type Server struct {
 	served chan struct{}
 
 	accepted, refused, acceptErrors, panics atomic.Uint64
-	warned                                  atomic.Int64 // time of the last warning, UnixNano
+	warned                                  atomic.Int64 // time of the last warning, since began
 
 	mu       sync.Mutex // guards the fields below
 	open     int64
@@ -315,9 +315,11 @@ func (s *Server) connState(nc net.Conn, state http.ConnState) {
 	}
 }
 
+var began = time.Now()
+
 // warn logs, at most once a second: an attack must not fill the disk (HRD-85).
 func (s *Server) warn(msg string, args ...any) {
-	now := time.Now().UnixNano()
+	now := int64(time.Since(began) + time.Second) // monotonic (HRD-77); 0 is before
 	last := s.warned.Load()
 	if now-last < int64(time.Second) || !s.warned.CompareAndSwap(last, now) {
 		return

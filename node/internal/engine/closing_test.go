@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -232,8 +233,9 @@ func TestServerClose(t *testing.T) {
 					if !answers {
 						ws.SetCloseHandler(func(int, string) error { return nil })
 					}
+					synctest.Wait() // nobody writes
 					start := time.Now()
-					r.s.mu.Lock() // nothing leaves meanwhile
+					r.s.mu.Lock()
 					r.s.out.addFrames(NewPacket([]byte("rest"), false, nil, true).frames(0))
 					r.s.mu.Unlock()
 					r.s.Close(c.close)
