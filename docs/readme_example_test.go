@@ -21,6 +21,9 @@ func Example() {
 	node.On(srv, "chat message", func(ctx context.Context, _ *node.Socket, text string) error {
 		return srv.Emit(ctx, "chat message", text) // to every client of every node
 	})
-	server := &http.Server{Addr: ":3001", Handler: srv, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
+	server := &http.Server{
+		Addr: ":3001", Handler: srv,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
 	log.Fatal(server.ListenAndServe())
 }

@@ -46,8 +46,8 @@ func lazyFactory(may chan struct{}, ready error, closed *atomic.Int32) adapter.F
 	}
 }
 
-// A broker that is away at the start holds clients and events up for a second at
-// most, and Shutdown not at all.
+// A broker that does not answer at the start holds clients and events up for
+// startWait at most, and Shutdown not at all. The node is not ready meanwhile.
 func TestAdapterAwayAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed atomic.Int32
@@ -55,32 +55,53 @@ func TestAdapterAwayAtStart(t *testing.T) {
 		begin := time.Now()
 		f := srv.open()
 		f.receive("0")
-		if srv.Len() != 0 {
-			t.Error("in at once")
-		}
-		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		if err := srv.Ready(short); !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
-		}
-		if err := srv.Emit(t.Context(), "e"); err != nil || time.Since(begin) != time.Second {
+		if err := srv.Emit(t.Context(), "e"); err != nil || time.Since(begin) != startWait {
 			t.Error(err, time.Since(begin))
 		}
 		synctest.Wait()
 		if srv.Len() != 1 {
-			t.Error("not in after a second")
+			t.Error("not in after startWait")
 		}
-		other := srv.Of("/other")
+		short, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := srv.Ready(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error("ready before Start has returned:", err)
+		}
 		cancel()
-		if err := other.Emit(short, "e"); err != nil || time.Since(begin) != time.Second {
+		begin = time.Now()
+		if err := srv.Of("/other").Emit(short, "e"); err != nil || time.Since(begin) != 0 {
 			t.Error(err, time.Since(begin)) // the caller does not wait longer than it wants to
 		}
+		g := srv.open()
+		g.receive("0") // no wait at all, from now on
+		if srv.Len() != 2 || time.Since(begin) != 0 {
+			t.Error(srv.Len(), time.Since(begin))
+		}
 		f.end("transport close")
-		if err := srv.Shutdown(t.Context()); err != nil || closed.Load() != 2 || time.Since(begin) != time.Second {
+		g.end("transport close")
+		if err := srv.Shutdown(t.Context()); err != nil || closed.Load() != 2 || time.Since(begin) != 0 {
 			t.Error(err, closed.Load(), time.Since(begin))
 		}
 		if err := srv.Of("/new").Emit(t.Context(), "e"); err != nil {
 			t.Error(err) // nobody is there, and nothing waits
+		}
+	})
+}
+
+// A namespace that goes while its adapter starts ends the start, then closes it.
+func TestNamespaceGoesWhileAdapterStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Int32
+		srv := newPlainServer(t, Config{Adapter: lazyFactory(make(chan struct{}), nil, &closed)})
+		srv.OfPattern("/n/{id}")
+		f := srv.open()
+		f.receive("0/n/1,")
+		time.Sleep(startWait) // of the bubble's clock
+		synctest.Wait()
+		f.end("transport close")
+		synctest.Wait()
+		if n := len(srv.Namespaces()); n != 1 || closed.Load() != 1 {
+			t.Error(n, closed.Load())
 		}
 	})
 }

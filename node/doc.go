@@ -78,9 +78,10 @@
 //  3. what an adapter locks in RoomAdded and RoomRemoved.
 //  4. engine.Session's own: only to queue output and to set the alarm.
 //
-// Server.mu (namespaces and patterns), clientFiles.mu, collectors.mu, collector.mu, requests.mu,
-// request.mu and counters.mu are taken alone; worker.mu may be followed by
-// tasks.mu only. No user code, I/O, encoding or wait happens under any of them,
-// except that a CONNECT or DISCONNECT packet, a few bytes of text, is put together
-// under client.mu: nothing may overtake it.
+// Server.mu (namespaces and patterns), clientFiles.mu, collectors.mu,
+// collector.mu, requests.mu, request.mu and counters.mu are taken alone; worker.mu
+// may be followed by tasks.mu only. No user code, I/O, encoding or wait happens
+// under any of them, except that a CONNECT or DISCONNECT packet, a few bytes of
+// text, is put together under client.mu: nothing may overtake it; and that each
+// client file is read and compressed once, under clientFiles.mu.
 package node

@@ -4,9 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/fanwire/fanwire/protocol/socketio"
 )
 
 // Rows B30 to B36 of hardening.md: what comes after a CONNECT, over a real
@@ -165,4 +172,136 @@ func TestFloods(t *testing.T) {
 	if n := srv.Stats().EventsUnhandled; n != 20_000 {
 		t.Error(n)
 	}
+}
+
+// HRD-01: a handler that panics for 1,000 clients at a time.
+func TestPanicFlood(t *testing.T) {
+	const clients = 1000
+	srv := newPlainServer(t, Config{})
+	On(srv, "boom", func(context.Context, *Socket, None) error { panic("boom") })
+	canary := srv.open()
+	canary.receive("0")
+	sessions := make([]*fakeSession, clients)
+	var wg sync.WaitGroup
+	for i := range sessions {
+		f := srv.open()
+		sessions[i] = f
+		wg.Go(func() {
+			f.receive("0")
+			f.receive(`2["boom"]`)
+		})
+	}
+	wg.Wait()
+	eventually(t, "1,000 disconnects", func() bool { return srv.Stats().Disconnected == clients })
+	for i, f := range sessions {
+		f.mu.Lock()
+		if f.closed == nil || f.closed.Code != 1011 {
+			t.Errorf("session %d: closed %+v", i, f.closed)
+		}
+		f.mu.Unlock()
+	}
+	if n := srv.Stats().Panics["event"]; n != clients {
+		t.Errorf("%d panics counted", n)
+	}
+	if srv.Len() != 1 || canary.closed != nil {
+		t.Error("the panics of others have ended the canary")
+	}
+}
+
+// brokenParser makes decoders that panic.
+type brokenParser struct{ socketio.Parser }
+
+func (p brokenParser) NewDecoder(l socketio.Limits) socketio.Decoder {
+	return brokenDecoder{p.Parser.NewDecoder(l)}
+}
+
+type brokenDecoder struct{ socketio.Decoder }
+
+func (brokenDecoder) Decode([]byte, bool, *socketio.Packet) (bool, error) { panic("broken") }
+
+// What panics outside of handlers is stopped by the engine, and counted (HRD-01).
+func TestEnginePanicsAreCounted(t *testing.T) {
+	srv := newServer(t, Config{Parser: brokenParser{socketio.Text}})
+	if _, ok := srv.Stats().Panics["engine"]; ok {
+		t.Error("counted before it happened")
+	}
+	p := srv.dial(t)
+	p.send("40")
+	if code := p.closed(); code != 1011 {
+		t.Errorf("close code %d", code)
+	}
+	eventually(t, "counted", func() bool { return srv.Stats().Panics["engine"] == 1 })
+}
+
+// HRD-12: who knows one of a connection's ids knows nothing of the others.
+func TestIDsShareNothing(t *testing.T) {
+	srv := newServer(t, Config{})
+	for range 20 {
+		_, public := srv.join(t, "/")
+		s, ok := srv.Socket(public)
+		if !ok {
+			t.Fatal("no socket", public)
+		}
+		sid := s.client.sess.ID()
+		if len(sid) < 27 || len(public) != 20 {
+			t.Errorf("ids of %d and %d characters", len(sid), len(public))
+		}
+		for i := range len(public) - 7 {
+			if strings.Contains(sid, public[i:i+8]) {
+				t.Errorf("%s and %s share %s", sid, public, public[i:i+8])
+			}
+		}
+	}
+}
+
+// HRD-12: no id comes twice.
+func TestIDsDoNotRepeat(t *testing.T) {
+	n := 1_000_000
+	if testing.Short() || raceEnabled {
+		n = 200_000
+	}
+	tag, sessionID := newTag(), sessionIDs("node")
+	publics, sids := make(map[[20]byte]struct{}, n), make(map[[32]byte]struct{}, n)
+	for range n {
+		publics[[20]byte([]byte(publicID(tag)))] = struct{}{}
+		sids[[32]byte([]byte(sessionID()))] = struct{}{}
+	}
+	if len(publics) != n || len(sids) != n {
+		t.Errorf("%d public ids and %d session ids of %d are different", len(publics), len(sids), n)
+	}
+}
+
+// HRD-39: a client that speaks the moment it may is always heard.
+func TestFastClients(t *testing.T) {
+	srv := newServer(t, Config{})
+	Handle(srv, "echo", func(_ context.Context, _ *Socket, n int) (int, error) { return n, nil })
+	n := 2000
+	if testing.Short() || raceEnabled {
+		n = 500
+	}
+	for i := range n {
+		srv.hurry(t, i)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for i := range n {
+		srv.hurry(t, i)
+	}
+}
+
+// hurry connects, joins, has a number echoed and goes, as fast as it can.
+func (ts *testServer) hurry(t *testing.T, n int) {
+	url := "ws" + strings.TrimPrefix(ts.http.URL, "http") + "/socket.io/?EIO=4&transport=websocket"
+	ws, _, err := websocket.DefaultDialer.Dial(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	_ = ws.NetConn().(*net.TCPConn).SetLinger(0) // frees the port at once
+	p := &peer{t: t, ws: ws}
+	if open := p.read(); !strings.HasPrefix(open, "0{") {
+		t.Fatalf("connection %d: %q", n, open)
+	}
+	p.send("40", fmt.Sprintf(`421["echo",%d]`, n))
+	p.connected("/")
+	p.expect(fmt.Sprintf("431[%d]", n))
 }

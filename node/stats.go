@@ -37,8 +37,10 @@ type Stats struct {
 	UnknownAcks     uint64 // acks that nobody waits for
 	BadPackets      uint64 // packets that could not be decoded
 	HandlerErrors   uint64
-	RequestsDropped uint64            // answers and requests of other nodes beyond the bounds
-	Panics          map[string]uint64 // of handlers, by where: connect, event, disconnect, hook, server event, receive, task
+	RequestsDropped uint64 // answers and requests of other nodes beyond the bounds
+	// Panics by where: of handlers (connect, event, disconnect, hook, server
+	// event), receive, task; engine is the rest of what serves a session.
+	Panics map[string]uint64
 
 	Adapter adapter.Stats // of all namespaces together
 }

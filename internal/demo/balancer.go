@@ -34,8 +34,9 @@ const (
 // unless the query parameter "node" chooses. (The sid goes first because the
 // tabs of a browser share their cookies, not their sessions.)
 //
-// When a node does not answer, another one does: new sessions start there, and
-// clients of the dead node learn that their session is unknown and connect anew.
+// When a node cannot be reached, another one answers: new sessions start there,
+// and clients of the dead node learn that their session is unknown and connect
+// anew. A request of a session that may have reached its node is never sent twice.
 // The balancer changes nothing of a request but X-Forwarded-For, -Host and
 // -Proto; Host stays, since the nodes compare it with Origin (HRD-13).
 type balancer struct {
@@ -93,14 +94,14 @@ func rewrite(p *httputil.ProxyRequest) {
 }
 
 // RoundTrip sends a request to its node or, when that does not answer, to the
-// next. What a node may have handled already is repeated only if it is a GET.
+// next. What a node may have handled already is repeated only if it is a GET
+// without a session: a repeated poll would lose what the first answer took along.
 func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		r.Body = io.NopCloser(r.Body) // the transport closes it also when it sent nothing
-	} else if r.Method == http.MethodGet {
-		// The transport repeats a GET by itself when a kept connection breaks, also
-		// one that was read: the answer of a poll would be lost unseen. It does not
-		// repeat what has a body that it cannot rewind.
+	} else {
+		// The transport repeats requests by itself when a kept connection breaks, also
+		// one that was read, unless they have a body that it cannot rewind.
 		r.Body = io.NopCloser(strings.NewReader(""))
 	}
 	first, isNew := b.choose(r)
@@ -115,7 +116,7 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			return res, nil
 		}
-		if r.Context().Err() != nil || !notSent(err) && r.Method != http.MethodGet {
+		if r.Context().Err() != nil || !notSent(err) && (r.Method != http.MethodGet || !isNew) {
 			break
 		}
 		n.downSince.Store(clock())

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,20 +213,83 @@ func TestAllDead(t *testing.T) {
 	}
 }
 
-// A poll that its node drops is asked again of another one, which knows what to
-// say; what was posted is not sent twice.
-func TestDroppedRequests(t *testing.T) {
-	b, url := startBalancer(t, 2)
-	b.nodes[0].addr = serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		panic(http.ErrAbortHandler)
-	})).Addr().String()
-	if _, got := do(t, url, request{path: "/socket.io/?sid=abc.n1"}); got != "n2" {
-		t.Errorf("GET answered by %q", got)
+// breaker is a node that answers the first request on each connection and breaks
+// the connection when it has read the second.
+func breaker(t *testing.T) (addr string, seen <-chan *http.Request) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	res, _ := do(t, url, request{method: "POST", path: "/socket.io/?sid=abc.n1", body: "x"})
-	if res.StatusCode != http.StatusBadGateway {
-		t.Errorf("POST: %s", res.Status)
+	all := make(chan *http.Request, 100)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer c.Close()
+				_ = c.SetDeadline(time.Now().Add(patience))
+				in := bufio.NewReader(c)
+				for i := range 2 {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					all <- r
+					if i == 0 {
+						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		wg.Wait()
+	})
+	return ln.Addr().String(), all
+}
+
+// A request of a session whose connection to the node breaks when it has been read
+// is sent to nobody else, and not once more to the same node, though the connection
+// was an old one: the answer of a poll would be lost unseen.
+func TestSessionRequestsAreSentOnce(t *testing.T) {
+	for _, q := range []request{
+		{path: "/socket.io/?sid=abc.n1"},
+		{method: "POST", path: "/socket.io/?sid=abc.n1", body: "x"},
+		{method: "OPTIONS", path: "/socket.io/?sid=abc.n1"},
+	} {
+		b, url := startBalancer(t, 2)
+		addr, seen := breaker(t)
+		b.nodes[0].addr = addr
+		if res, got := do(t, url, q); res.StatusCode != http.StatusOK || got != "ok" {
+			t.Fatalf("%+v: %s %q", q, res.Status, got)
+		}
+		if res, _ := do(t, url, q); res.StatusCode != http.StatusBadGateway {
+			t.Errorf("%+v: %s", q, res.Status)
+		}
+		if len(seen) != 2 {
+			t.Errorf("%+v: the node got %d requests, want 2", q, len(seen))
+		}
+		for range len(seen) {
+			if r := <-seen; q.body == "" && (r.ContentLength != 0 || len(r.TransferEncoding) != 0) {
+				t.Errorf("%+v: arrived with a body", q)
+			}
+		}
+	}
+}
+
+// A handshake whose connection breaks begins at another node.
+func TestHandshakesAreRepeated(t *testing.T) {
+	b, url := startBalancer(t, 2)
+	b.nodes[0].addr, _ = breaker(t)
+	_, _ = do(t, url, request{path: "/socket.io/?sid=abc.n1"})
+	if _, got := do(t, url, request{path: "/socket.io/?EIO=4&node=n1"}); got != "n2" {
+		t.Errorf("answered by %q", got)
 	}
 }
 

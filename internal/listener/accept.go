@@ -22,16 +22,16 @@ const (
 	refuseTimeout = time.Second
 )
 
-// acceptor takes connections from ln as long as there are slots and turns the
-// others away. It outlives every error but the end of ln: a process without free
-// descriptors must serve the clients it has (HRD-74).
+// acceptor takes connections from ln as long as there are slots and memory, and
+// turns the others away. It outlives every error but the end of ln: a process
+// without free descriptors must serve the clients it has (HRD-74).
 type acceptor struct {
 	net.Listener
 	s        *Server
 	closed   chan struct{}
 	once     sync.Once
 	refusing chan struct{}  // a token for each goroutine of refuse
-	wg       sync.WaitGroup // those goroutines
+	wg       sync.WaitGroup // those goroutines, and that of watchMemory
 }
 
 func newAcceptor(ln net.Listener, s *Server) *acceptor {
@@ -62,11 +62,12 @@ func (a *acceptor) Accept() (net.Conn, error) {
 			continue
 		}
 		pause = 0
-		if a.s.slots.acquire() {
+		short := a.s.short.Load()
+		if !short && a.s.slots.acquire() {
 			return newConn(nc, a.s), nil
 		}
 		a.s.refused.Add(1)
-		a.s.warn("listener: connection refused", "open", a.s.slots.Used())
+		a.s.warn("listener: connection refused", "open", a.s.slots.Used(), "memory_short", short)
 		a.turnAway(nc)
 	}
 }
@@ -93,13 +94,13 @@ func (a *acceptor) Close() error {
 	return err
 }
 
-// wait waits for the goroutines of refused connections, refuseTimeout at most.
+// wait waits for the acceptor's goroutines, refuseTimeout at most.
 func (a *acceptor) wait() { a.wg.Wait() }
 
-// turnAway answers a connection for which there is no slot. Where the request is
-// here already, or too many wait for theirs, that happens at once; otherwise a
-// goroutine waits for the request, for an answer that comes before the question
-// confuses clients.
+// turnAway answers a connection that is refused. Where the request is here
+// already, or too many wait for theirs, that happens at once; otherwise a goroutine
+// waits for the request, for an answer that comes before the question confuses
+// clients.
 func (a *acceptor) turnAway(nc net.Conn) {
 	if readWaiting(nc) {
 		answerBusy(nc)

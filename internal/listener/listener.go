@@ -1,11 +1,12 @@
 // Package listener is the one place where Fanwire listens. It makes the
 // [http.Server] that the gateway, the demo and tests share, with the limits of a
 // server that strangers reach: time for headers, their size and number, time for
-// bodies, a cap on connections below the limit of open files, and a stop that
-// leaves nothing behind (HRD-10, HRD-14, HRD-16, HRD-17, HRD-74, HRD-75).
+// bodies, a cap on connections below the limit of open files and a share of the
+// memory limit, and a stop that leaves nothing behind (HRD-10, HRD-14, HRD-16,
+// HRD-17, HRD-74, HRD-75).
 //
 // The library packages never listen. A program that mounts node.Server in a
-// server of its own sets at least ReadHeaderTimeout and IdleTimeout there.
+// server of its own sets ReadHeaderTimeout, IdleTimeout and MaxHeaderBytes there.
 package listener
 
 import (
@@ -103,7 +104,7 @@ func (c *Config) validate() error {
 type Stats struct {
 	Open         int64  // connections now, hijacked ones included
 	Accepted     uint64 // connections taken
-	Refused      uint64 // connections turned away for lack of a slot
+	Refused      uint64 // connections turned away for lack of a slot or of memory
 	AcceptErrors uint64 // accepts that failed
 	Panics       uint64 // panics of the handler
 }
@@ -119,6 +120,10 @@ type Server struct {
 	acc    *acceptor // nil until Start
 	served chan struct{}
 
+	memory  func() (used, limit int64) // bytes; watchMemory calls it
+	watches bool                       // memory has a limit
+
+	short                                   atomic.Bool // memory is scarce (HRD-75)
 	accepted, refused, acceptErrors, panics atomic.Uint64
 	warned                                  atomic.Int64 // time of the last warning, since began
 
@@ -142,6 +147,9 @@ func New(cfg Config) (*Server, error) {
 		served: make(chan struct{}),
 		fresh:  make(map[*conn]struct{}),
 		idle:   make(chan struct{}),
+
+		memory:  new(memoryGauge).read,
+		watches: memoryLimit() != 0,
 	}
 	if s.slots == nil {
 		s.slots = NewSlots(cfg.MaxConns)
@@ -177,6 +185,9 @@ func (s *Server) Start(addr string) error {
 // StartOn is [Server.Start] with a listener that exists; Shutdown closes it.
 func (s *Server) StartOn(ln *net.TCPListener) {
 	s.acc = newAcceptor(ln, s)
+	if s.watches {
+		s.acc.wg.Go(func() { s.watchMemory(s.acc.closed) })
+	}
 	go func() { // ends when ln is closed; Shutdown waits for it
 		defer close(s.served)
 		_ = s.http.Serve(s.acc) // net.ErrClosed: the acceptor lives through all others

@@ -15,7 +15,7 @@ import (
 // none to keep. It returns the limit in force, 0 for none. A program calls it
 // first in main; a library never does.
 func SetMemoryLimit() int64 {
-	if now := debug.SetMemoryLimit(-1); now != math.MaxInt64 {
+	if now := memoryLimit(); now != 0 {
 		return now
 	}
 	limit := cgroupLimit(os.DirFS("/"))
