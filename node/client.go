@@ -182,12 +182,16 @@ func (c *client) Alarm() {
 	c.mu.Lock()
 	parts, joined := c.parts, c.joined
 	c.mu.Unlock()
+	cause := errNoConnect
 	switch {
 	case parts:
-		c.closeSession(0, errMissingParts)
-	case !joined:
-		c.closeSession(0, errNoConnect)
+		cause = errMissingParts
+	case joined:
+		return
 	}
+	// Nobody may be there to take a farewell: on polling the session would wait for
+	// that, and count as pending, half a minute more (HRD-15).
+	c.sess.Close(engine.Close{Reason: engine.ReasonForcedClose, Cause: cause, Discard: true})
 }
 
 // Closed implements [engine.Receiver]. It runs the disconnect handlers of the
