@@ -129,8 +129,9 @@ func TestUpgrade(t *testing.T) {
 	_ = s.Emit(ctx, "polled")
 	post := srv.next("POST", aside)
 	equal(t, post.body, `42["polled"]`)
+	get := srv.next("GET", aside) // under way before the answer: else there is none
 	p.send("3probe")
-	srv.next("GET", aside).answer <- `42["during"]` + "\x1e6"
+	get.answer <- `42["during"]` + "\x1e6"
 	rec.want(t, "during[]")
 	for paused := false; !paused; { // as a server does every 100 ms (EIO-U-05)
 		select {
