@@ -90,13 +90,8 @@ func (s *Socket) forgetCall(id uint64) {
 
 // acked handles an ACK of the client. Unknown ids are ignored (SIO-M-18).
 func (c *client) acked(p *socketio.Packet) {
-	c.mu.Lock()
-	s, ok := c.speaksLocked(p.Namespace)
+	s := c.lockSocket(p.Namespace)
 	if s == nil {
-		c.mu.Unlock()
-		if !ok {
-			c.violate(errNotJoined)
-		}
 		return
 	}
 	ns := s.ns // nil before it has entered (protocol 3)

@@ -234,31 +234,30 @@ func (c *client) removeLocked(s *Socket) {
 	}
 }
 
-// speaksLocked returns the socket that a packet of the client is for. Without one the
-// packet is ignored if the server has ended the namespace, which the client may
-// not have known yet; else it is a violation (SIO-M-12).
-func (c *client) speaksLocked(name string) (s *Socket, ok bool) {
-	s = c.lookupLocked(name)
-	if s == nil {
-		return nil, slices.Contains(c.kicked, name)
+// lockSocket takes mu and returns the socket that a packet of the client is for.
+// Without one it returns nil, mu released: the packet is ignored if the server has
+// ended the namespace, which the client may not have known yet; else it is a
+// violation (SIO-M-12).
+func (c *client) lockSocket(name string) *Socket {
+	c.mu.Lock()
+	s := c.lookupLocked(name)
+	if s != nil && (s.state.Load() != stateConnecting || c.sess.Protocol() == 3) {
+		return s
 	}
-	if s.state.Load() == stateConnecting && c.sess.Protocol() != 3 {
-		return nil, false
+	ignored := s == nil && slices.Contains(c.kicked, name)
+	c.mu.Unlock()
+	if !ignored {
+		c.violate(errNotJoined)
 	}
-	return s, true
+	return nil
 }
 
 // event hands ev to its socket: it runs the handler here, or leaves it to whoever
 // runs the socket's queue.
 func (c *client) event(name string, ev event, inline bool) {
 	c.hot().eventsIn.Add(1)
-	c.mu.Lock()
-	s, ok := c.speaksLocked(name)
+	s := c.lockSocket(name)
 	if s == nil {
-		c.mu.Unlock()
-		if !ok {
-			c.violate(errNotJoined)
-		}
 		return
 	}
 	for s.queue.full(&c.srv.cfg.Limits) && s.end == nil {
@@ -310,13 +309,8 @@ func (s *Socket) settle(free bool) {
 
 // left handles a DISCONNECT of the client. What it sent before is still handled.
 func (c *client) left(name string) {
-	c.mu.Lock()
-	s, ok := c.speaksLocked(name)
+	s := c.lockSocket(name)
 	if s == nil {
-		c.mu.Unlock()
-		if !ok {
-			c.violate(errNotJoined)
-		}
 		return
 	}
 	run := s.endLocked(Disconnect{Reason: ReasonClientDisconnect}, false)

@@ -216,7 +216,7 @@ func (c *client) panicked(where string, v any) {
 
 // run runs f in a goroutine that Shutdown waits for.
 func (c *client) run(f func()) {
-	c.srv.tasks.run(func() {
+	c.srv.tasks.Go(func() {
 		defer c.recovered("task") // of our own making
 		f()
 	})

@@ -58,7 +58,7 @@
 //
 //   - The reader of a WebSocket and the goroutine of an HTTP request are the
 //     engine's. User code runs on the first, between BeginInline and EndInline.
-//   - tasks.run starts all goroutines of this package but one; Shutdown waits for
+//   - Server.tasks starts all goroutines of this package but one; Shutdown waits for
 //     them. A socket's queue has one while it is not empty and no reader runs it;
 //     a CONNECT with user code has one; each handler with [Concurrent] has one,
 //     [Limits.Concurrent] at most for a socket. A namespace has one while its
@@ -80,8 +80,8 @@
 //
 // Server.mu (namespaces and patterns), clientFiles.mu, collectors.mu,
 // collector.mu, requests.mu, request.mu and counters.mu are taken alone; worker.mu
-// may be followed by tasks.mu only. No user code, I/O, encoding or wait happens
-// under any of them, except that a CONNECT or DISCONNECT packet, a few bytes of
-// text, is put together under client.mu: nothing may overtake it; and that each
-// client file is read and compressed once, under clientFiles.mu.
+// may be followed by the lock of Server.tasks only. No user code, I/O, encoding or
+// wait happens under any of them, except that a CONNECT or DISCONNECT packet, a
+// few bytes of text, is put together under client.mu: nothing may overtake it; and
+// that each client file is read and compressed once, under clientFiles.mu.
 package node

@@ -87,7 +87,7 @@ func (ns *Namespace) start() {
 		return
 	}
 	timer := time.AfterFunc(startWait, ns.goOn)
-	ns.srv.tasks.run(func() {
+	ns.srv.tasks.Go(func() {
 		if err := ns.adapter.Start(ns.startCtx); err != nil && ns.startCtx.Err() == nil {
 			ns.srv.log.Error("starting an adapter", "namespace", ns.name, "error", err)
 		}
@@ -140,7 +140,7 @@ func (ns *Namespace) release() {
 	}
 	srv.mu.Unlock()
 	if gone && begun && ns.adapter != nil {
-		srv.tasks.run(ns.closeAdapter)
+		srv.tasks.Go(ns.closeAdapter)
 	}
 }
 

@@ -46,7 +46,7 @@ type Server struct {
 
 	draining atomic.Bool
 	down     sync.Once
-	tasks    tasks
+	tasks    engine.Group
 	sockets  atomic.Int64
 	counters counters
 }
@@ -344,8 +344,8 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		}()
 	})
 	srv.abort()
-	err := errors.Join(srv.waitEngine(ctx), srv.tasks.wait(ctx))
-	err = errors.Join(err, srv.closeAdapters(ctx), srv.tasks.wait(ctx))
+	err := errors.Join(srv.waitEngine(ctx), srv.tasks.Wait(ctx))
+	err = errors.Join(err, srv.closeAdapters(ctx), srv.tasks.Wait(ctx))
 	srv.end()
 	if err != nil {
 		return fmt.Errorf("node: shutdown: %w", err)

@@ -1,6 +1,10 @@
 package node
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/fanwire/fanwire/node/internal/engine"
+)
 
 // worker runs jobs one after the other in a goroutine that lives while there are
 // any. The zero worker is ready.
@@ -11,7 +15,7 @@ type worker struct {
 }
 
 // do queues a job; false if limit jobs wait.
-func (w *worker) do(t *tasks, limit int, job func()) bool {
+func (w *worker) do(t *engine.Group, limit int, job func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.jobs) >= limit {
@@ -20,7 +24,7 @@ func (w *worker) do(t *tasks, limit int, job func()) bool {
 	w.jobs = append(w.jobs, job)
 	if !w.running {
 		w.running = true
-		t.run(w.run)
+		t.Go(w.run)
 	}
 	return true
 }

@@ -42,7 +42,7 @@
 //
 // # Locks
 //
-// Session.mu comes first and may be followed by wheel.mu or the lock of a group.
+// Session.mu comes first and may be followed by wheel.mu or the lock of a Group.
 // flusher.mu, Server.mu and inlineWatch.mu are taken alone. No
 // I/O, no user code and no wait happens under any of them; setting a deadline on a
 // connection is not I/O.

@@ -2,31 +2,34 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
-// group counts goroutines, like sync.WaitGroup, but may be waited for with a
-// context and grow while somebody waits.
-type group struct {
-	mu   sync.Mutex
+// Group counts goroutines, like sync.WaitGroup, but may be waited for with a
+// context and grow while somebody waits. Package node uses it too.
+type Group struct {
+	mu   sync.Mutex // guards the fields below
 	n    int
 	idle chan struct{} // closed when n is 0; made by who waits
 }
 
-func (g *group) Add(n int) {
+// Add changes the number by n.
+func (g *Group) Add(n int) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.n += n
 	if g.n == 0 && g.idle != nil {
 		close(g.idle)
 		g.idle = nil
 	}
-	g.mu.Unlock()
 }
 
-func (g *group) Done() { g.Add(-1) }
+// Done is Add(-1).
+func (g *Group) Done() { g.Add(-1) }
 
 // Go runs f in a goroutine of the group.
-func (g *group) Go(f func()) {
+func (g *Group) Go(f func()) {
 	g.Add(1)
 	go func() {
 		defer g.Done()
@@ -34,10 +37,12 @@ func (g *group) Go(f func()) {
 	}()
 }
 
-// Wait returns when the group is empty or ctx has ended.
-func (g *group) Wait(ctx context.Context) error {
+// Wait returns when the group is, or has been, empty, or with an error when ctx
+// ends before.
+func (g *Group) Wait(ctx context.Context) error {
 	g.mu.Lock()
-	if g.n == 0 {
+	n := g.n
+	if n == 0 {
 		g.mu.Unlock()
 		return nil
 	}
@@ -50,6 +55,6 @@ func (g *group) Wait(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%d goroutines are left: %w", n, context.Cause(ctx))
 	}
 }

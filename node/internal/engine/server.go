@@ -39,8 +39,8 @@ type Server struct {
 	stop     chan struct{}
 
 	workers sync.WaitGroup // flushers, wheel, watch, guard of the queues
-	conns   group          // requests and goroutines of connections: they end with their sessions
-	closers group          // deliveries of Closed
+	conns   Group          // requests and goroutines of connections: they end with their sessions
+	closers Group          // deliveries of Closed
 
 	end   sync.Once
 	ended chan struct{} // closed when Shutdown is through

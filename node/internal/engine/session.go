@@ -157,10 +157,7 @@ func (s *Session) Send(p *Packet, volatile bool) bool {
 func (s *Session) takeAndUnlock(p *Packet) {
 	s.addLocked(p)
 	list := s.wakeLocked()
-	s.mu.Unlock()
-	if list {
-		s.srv.flushers.push(s)
-	}
+	s.unlock(list)
 	s.srv.stats.at(s).messagesOut.Add(1)
 }
 
@@ -188,10 +185,7 @@ func (s *Session) SendText(text []byte) bool {
 	b.size += n
 	s.out.size += n
 	list := !s.ws.inInline() && s.wakeLocked()
-	s.mu.Unlock()
-	if list {
-		s.srv.flushers.push(s)
-	}
+	s.unlock(list)
 	s.srv.stats.at(s).messagesOut.Add(1)
 	return true
 }
@@ -217,6 +211,15 @@ func (s *Session) wakeLocked() bool {
 	}
 	s.listed = true
 	return true
+}
+
+// unlock releases mu, and puts the session on its flusher's list if wakeLocked
+// has said so.
+func (s *Session) unlock(list bool) {
+	s.mu.Unlock()
+	if list {
+		s.srv.flushers.push(s)
+	}
 }
 
 // roomLocked tells whether one more packet is taken (HRD-50). What a flusher is
@@ -265,10 +268,7 @@ func (s *Session) control(p *Packet) {
 		s.addLocked(p)
 		list = s.wakeLocked()
 	}
-	s.mu.Unlock()
-	if list {
-		s.srv.flushers.push(s)
-	}
+	s.unlock(list)
 }
 
 // Close codes of WebSocket (HRD-37).
@@ -308,10 +308,7 @@ func (s *Session) Close(c Close) bool {
 		list = s.closeFrameLocked(c)
 	}
 	end := s.endLocked(c.Reason, c.Cause)
-	s.mu.Unlock()
-	if list {
-		s.srv.flushers.push(s)
-	}
+	s.unlock(list)
 	go end() // counted in closers since endLocked; Shutdown waits for it
 	return true
 }

@@ -394,10 +394,7 @@ func (c *wsConn) peerPinged(data string) error {
 		list = !s.listed
 		s.listed = true
 	}
-	s.mu.Unlock()
-	if list {
-		s.srv.flushers.push(s)
-	}
+	s.unlock(list)
 	return nil
 }
 

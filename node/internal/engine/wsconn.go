@@ -159,10 +159,7 @@ func (c *wsConn) Write(p []byte) (int, error) {
 		c.s.out.addFrames(append([]byte(nil), p...))
 	}
 	list := c.s.wakeLocked()
-	c.s.mu.Unlock()
-	if list {
-		c.s.srv.flushers.push(c.s)
-	}
+	c.s.unlock(list)
 	return len(p), nil
 }
 
