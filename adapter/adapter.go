@@ -52,8 +52,8 @@ type Host interface {
 type Adapter interface {
 	// Start begins to receive; Receive may be called from here on. It returns
 	// when the adapter hears the other nodes, or with an error when ctx ended
-	// before that or the broker is known to be away. The adapter keeps trying
-	// after that: the node works on alone meanwhile.
+	// before that. An adapter whose broker is away keeps trying after that: the
+	// node works on alone meanwhile.
 	Start(ctx context.Context) error
 	// Publish hands m to every other node that has the namespace, and may return
 	// before they have it: it does not wait for the broker. The sender does not

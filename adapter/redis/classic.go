@@ -87,7 +87,9 @@ func newClassic(ls *links, h adapter.Host) *classic {
 // "emitter" (CLU-G-09). Official ones have six characters.
 func newUID() string { return rand.Text()[:10] }
 
-// Start implements [adapter.Adapter].
+// Start implements [adapter.Adapter]. It waits while Redis is away. Everything but
+// Close may be called meanwhile and does not wait: what is published goes to the
+// outbox, rooms are subscribed with the rest.
 func (a *classic) Start(ctx context.Context) error {
 	a.mu.Lock()
 	if a.closed || a.link != nil {
@@ -103,9 +105,6 @@ func (a *classic) Start(ctx context.Context) error {
 		if confirmed, _ := a.link.subs.add(c.name, c.pattern, c.kind, a); confirmed != nil {
 			waits = append(waits, confirmed)
 		}
-	}
-	if a.link.subs.away() { // clients need not wait for what is known
-		return fmt.Errorf("redis: start %s: %w", a.host.Namespace(), a.Ready())
 	}
 	for _, confirmed := range waits {
 		select {

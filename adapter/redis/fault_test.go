@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -377,31 +375,6 @@ func TestPanic(t *testing.T) {
 	if n := b.Stats().BadMessages; n != 1 {
 		t.Errorf("%d counted", n)
 	}
-}
-
-// TestStartWithoutRedis: Start says so, and the adapter keeps trying.
-func TestStartWithoutRedis(t *testing.T) {
-	server := redistest.Start(t)
-	server.Kill()
-	a := adaptertest.New(t, redis.NewAdapter(server.Client(t), redis.Config{}), "nodeA", "/")
-	var errs atomic.Int32
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		ctx, cancel := contextWithTimeout(t, 200*time.Millisecond)
-		defer cancel()
-		if err := a.Start(ctx); err != nil && strings.Contains(err.Error(), "not connected") {
-			errs.Add(1)
-		}
-	})
-	wg.Wait()
-	if errs.Load() != 1 {
-		t.Fatal("Start without Redis succeeded, or did not say why not")
-	}
-	server.Restart(t)
-	awaitReady(t, a)
-	b := start(t, server.Addr, redis.Config{}, "nodeB")
-	numbered(t, b, 0, 1)
-	a.AwaitMessage(t, has(0))
 }
 
 func TestTooLarge(t *testing.T) {

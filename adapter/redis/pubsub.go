@@ -188,6 +188,7 @@ func (l *link) connection(ctx context.Context) (complete bool, err error) {
 	if err := send(ctx, ps, cmds[:1]); err != nil {
 		return false, err
 	}
+	l.subs.reached()
 	c := &connection{link: l, ps: ps, failed: make(chan error, 1)}
 	go func() { c.failed <- c.read() }() // ends when ps is closed; serve waits for it
 	return c.serve(ctx, send(ended, ps, cmds[1:]))

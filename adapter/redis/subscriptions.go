@@ -26,9 +26,10 @@ type subscriptions struct {
 	channels  map[string]*subscription
 	patterns  map[string]*subscription
 	dirty     []*subscription
-	sent      []*command // not yet confirmed, in order
-	joining   *batch     // for those added since the last flush
-	connected bool
+	sent      []*command      // not yet confirmed, in order
+	joining   *batch          // for those added since the last flush
+	open      bool            // from connect to lost: flush returns commands
+	connected bool            // Redis has taken the first of them
 	restoring int             // subscriptions that are missing since connect
 	lastErr   error           // why there is no connection
 	refused   []*subscription // Redis answered with refusal
@@ -40,17 +41,8 @@ func newSubscriptions() *subscriptions {
 		kick:     make(chan struct{}, 1),
 		channels: map[string]*subscription{},
 		patterns: map[string]*subscription{},
-		lastErr:  errNotYet,
+		lastErr:  errors.New("not connected yet"),
 	}
-}
-
-var errNotYet = errors.New("not connected yet")
-
-// away tells whether the connection was lost or could not be made.
-func (s *subscriptions) away() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.connected && s.lastErr != errNotYet
 }
 
 // table is the map that holds channels or patterns.
@@ -229,7 +221,7 @@ func (s *subscriptions) release(sub *subscription) {
 }
 
 func (s *subscriptions) markDirty(sub *subscription) {
-	if !s.connected {
+	if !s.open {
 		s.forget(sub)
 		return
 	}
@@ -259,7 +251,7 @@ func (s *subscriptions) forget(sub *subscription) {
 func (s *subscriptions) flush() []*command {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.connected {
+	if !s.open {
 		return nil
 	}
 	s.joining = nil
@@ -287,12 +279,13 @@ func (s *subscriptions) flush() []*command {
 	return list
 }
 
-// connect starts a new connection: everything is wanted anew. The node's own
-// channel comes first (see link.subscribeClient), rooms last.
+// connect begins a new connection: everything is wanted anew. The node's own
+// channel comes first (see link.subscribeClient), rooms last. Redis counts as away
+// until reached: to dial may take long.
 func (s *subscriptions) connect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connected, s.lastErr = true, nil
+	s.open = true
 	var own, base, rooms []*subscription
 	for _, table := range []map[string]*subscription{s.channels, s.patterns} {
 		for _, sub := range table {
@@ -311,11 +304,18 @@ func (s *subscriptions) connect() {
 	s.restoring = len(s.dirty)
 }
 
+// reached notes that Redis has taken the first command of the connection.
+func (s *subscriptions) reached() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connected, s.lastErr = true, nil
+}
+
 // lost ends the connection. Those who wait go on waiting: for the next one.
 func (s *subscriptions) lost(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.connected, s.lastErr = false, err
+	s.open, s.connected, s.lastErr = false, false, err
 	s.dirty, s.sent, s.restoring = nil, nil, 0
 	s.refused, s.refusal = nil, nil
 	for _, table := range []map[string]*subscription{s.channels, s.patterns} {

@@ -61,6 +61,11 @@ func (f *fakeRedis) settle() {
 	}
 }
 
+func (f *fakeRedis) connect() {
+	f.subs.connect()
+	f.subs.reached()
+}
+
 func (f *fakeRedis) lose() {
 	f.subs.lost(errors.New("gone"))
 	f.answers = nil
@@ -69,6 +74,23 @@ func (f *fakeRedis) lose() {
 
 func newFake(t *testing.T) *fakeRedis {
 	return &fakeRedis{t: t, subs: newSubscriptions(), has: map[string]bool{}}
+}
+
+// TestSubscriptionsWhileDialing: nobody waits for a Redis that may be away, and
+// nothing is forgotten.
+func TestSubscriptionsWhileDialing(t *testing.T) {
+	f, e := newFake(t), &ear{}
+	f.subs.connect()
+	f.take()
+	wait, connected := f.subs.add("a", false, routeRoom, e)
+	if err := f.subs.ready(e); connected || err == nil {
+		t.Errorf("connected %v, ready %v, although Redis was not reached", connected, err)
+	}
+	f.subs.reached()
+	f.settle()
+	if err := f.subs.ready(e); err != nil || !f.has["a"] || !isClosed(wait) {
+		t.Errorf("not subscribed: %v", err)
+	}
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -82,7 +104,7 @@ func isClosed(c <-chan struct{}) bool {
 
 func TestSubscriptionsConfirm(t *testing.T) {
 	f, e := newFake(t), &ear{}
-	f.subs.connect()
+	f.connect()
 	one, connected := f.subs.add("a", false, routeRoom, e)
 	two, _ := f.subs.add("b", false, routeRoom, e)
 	if one == nil || one != two || !connected {
@@ -123,7 +145,7 @@ func TestSubscriptionsConfirm(t *testing.T) {
 // TestSubscriptionsComeAndGo: whatever was sent meanwhile, the last word counts.
 func TestSubscriptionsComeAndGo(t *testing.T) {
 	f, e := newFake(t), &ear{}
-	f.subs.connect()
+	f.connect()
 	f.subs.add("a", false, routeRoom, e)
 	f.take() // SUBSCRIBE
 	f.subs.remove("a", false, e)
@@ -163,7 +185,7 @@ func TestSubscriptionsRestore(t *testing.T) {
 	f.subs.add("own", false, routeOwn, e)
 	f.subs.add("base", false, routeAll, e)
 	f.subs.add("pattern*", true, routeIDs, e)
-	f.subs.connect()
+	f.connect()
 	cmds := f.subs.flush()
 	if first := cmds[0].names(); first[0] != "own" || first[1] != "base" || len(cmds) != 4 {
 		t.Errorf("%d commands, the first begins with %q", len(cmds), first[:2])
@@ -194,14 +216,14 @@ func TestSubscriptionsRestore(t *testing.T) {
 // fails is told when the room is heard after all.
 func TestSubscriptionsWaitersOutliveTheConnection(t *testing.T) {
 	f, e := newFake(t), &ear{}
-	f.subs.connect()
+	f.connect()
 	wait, _ := f.subs.add("a", false, routeRoom, e)
 	f.take()
 	f.lose()
 	if isClosed(wait) {
 		t.Fatal("told too early")
 	}
-	f.subs.connect()
+	f.connect()
 	f.settle()
 	if !isClosed(wait) {
 		t.Error("never told")
@@ -210,7 +232,7 @@ func TestSubscriptionsWaitersOutliveTheConnection(t *testing.T) {
 
 func TestSubscriptionsRefused(t *testing.T) {
 	f, e := newFake(t), &ear{}
-	f.subs.connect()
+	f.connect()
 	wait, _ := f.subs.add("a", false, routeAll, e)
 	f.subs.flush()
 	if !f.subs.refuse(errors.New("NOPERM")) {
@@ -233,7 +255,7 @@ func TestSubscriptionsRefused(t *testing.T) {
 // gone changes nothing.
 func TestSubscriptionsRefusedAndRemoved(t *testing.T) {
 	f, e := newFake(t), &ear{}
-	f.subs.connect()
+	f.connect()
 	f.subs.add("a", false, routeRoom, e)
 	f.subs.flush()
 	f.subs.remove("a", false, e)
@@ -250,7 +272,7 @@ func TestSubscriptionsRefusedAndRemoved(t *testing.T) {
 
 func TestSubscriptionsWrongConfirmation(t *testing.T) {
 	f, e := newFake(t), &ear{}
-	f.subs.connect()
+	f.connect()
 	if f.subs.confirm("subscribe", "a") == nil {
 		t.Error("a confirmation of nothing was taken")
 	}
@@ -266,7 +288,7 @@ func TestSubscriptionsWrongConfirmation(t *testing.T) {
 func TestSubscriptionsShared(t *testing.T) {
 	f := newFake(t)
 	ears := []*ear{{}, {}, {}}
-	f.subs.connect()
+	f.connect()
 	for _, e := range ears {
 		f.subs.add("c", false, routeRoom, e)
 	}
@@ -340,7 +362,7 @@ func (m *model) step(r *rand.Rand) {
 func (m *model) network(r *rand.Rand) {
 	switch {
 	case !m.connected:
-		m.f.subs.connect()
+		m.f.connect()
 		m.connected = true
 	case r.IntN(4) == 0:
 		m.f.lose()
@@ -350,7 +372,7 @@ func (m *model) network(r *rand.Rand) {
 
 func (m *model) finish(seed uint64) {
 	if !m.connected {
-		m.f.subs.connect()
+		m.f.connect()
 	}
 	m.f.settle()
 	want := map[string]bool{}

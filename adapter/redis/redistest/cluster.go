@@ -1,9 +1,9 @@
 package redistest
 
 import (
+	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -40,20 +40,17 @@ func StartCluster(t testing.TB, masters int) []*Server {
 func awaitCluster(t testing.TB, s *Server, masters int) {
 	t.Helper()
 	c := s.Client(t)
-	deadline := time.Now().Add(startTimeout)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	eventually(t, "a cluster", func() error {
 		info, err := c.ClusterInfo(t.Context()).Result()
-		shards, _ := c.ClusterShards(t.Context()).Result()
-		if err == nil && strings.Contains(info, "cluster_state:ok") && len(shards) == masters {
-			return
+		if err != nil {
+			return err
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("no cluster: %v\n%s", err, info)
+		shards, err := c.ClusterShards(t.Context()).Result()
+		if err == nil && (!strings.Contains(info, "cluster_state:ok") || len(shards) != masters) {
+			err = errors.New(info)
 		}
-		<-tick.C
-	}
+		return err
+	})
 }
 
 // ClusterClient returns a client for the cluster, closed when the test ends.

@@ -29,6 +29,7 @@ type Server struct {
 	Addr string
 
 	port string
+	bin  string
 	args []string
 	mu   sync.Mutex // guards cmd
 	cmd  *exec.Cmd
@@ -39,6 +40,16 @@ type Server struct {
 // are further options of it.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
+	return launch(t, func(port string) []string {
+		return append([]string{
+			"--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning",
+		}, args...)
+	})
+}
+
+// launch starts redis-server with the arguments for a free port.
+func launch(t testing.TB, args func(port string) []string) *Server {
+	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
 		if os.Getenv(requireAll) == "1" {
@@ -48,8 +59,8 @@ func Start(t testing.TB, args ...string) *Server {
 	}
 	var failed error
 	for range 5 { // another process may take the port before Redis does
-		s := &Server{port: freePort(t), args: append([]string{bin}, args...)}
-		s.Addr = net.JoinHostPort("127.0.0.1", s.port)
+		port := freePort(t)
+		s := &Server{Addr: net.JoinHostPort("127.0.0.1", port), port: port, bin: bin, args: args(port)}
 		if failed = s.run(t.Context()); failed == nil {
 			t.Cleanup(s.Kill)
 			return s
@@ -71,10 +82,7 @@ func freePort(t testing.TB) string {
 
 // run starts the process and waits until it answers.
 func (s *Server) run(ctx context.Context) error {
-	args := append([]string{
-		"--port", s.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning",
-	}, s.args[1:]...)
-	cmd := exec.Command(s.args[0], args...)
+	cmd := exec.Command(s.bin, s.args...)
 	cmd.Dir = os.TempDir()
 	if err := cmd.Start(); err != nil {
 		return err
@@ -113,6 +121,24 @@ func (s *Server) await(ctx context.Context, done <-chan struct{}) error {
 			return errors.New("it has ended")
 		case <-tick.C:
 		}
+	}
+}
+
+// eventually waits until check finds nothing missing of what the servers should be.
+func eventually(t testing.TB, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(startTimeout)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not %s: %v", what, err)
+		}
+		<-tick.C
 	}
 }
 
