@@ -11,6 +11,7 @@ package adapter
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Errors that Publish and Respond return. The message has not left the node.
@@ -40,10 +41,14 @@ type Host interface {
 	// socket's id counts. An adapter may drop a message for other rooms before
 	// decoding it.
 	HasRoom(room string) bool
-	// Receive takes a message from another node. The adapter calls it from one
-	// goroutine, in the order of arrival, and does not touch m afterwards. The
-	// offset is empty unless the broker stores messages.
-	Receive(m *Message, offset string)
+	// RecoveryWindow is how long a client may be away and still get what it
+	// missed; 0 if connection state recovery is off. An adapter that is a
+	// [Journal] keeps events only if it is not.
+	RecoveryWindow() time.Duration
+	// Receive takes a message from another node, or one of this node that returns
+	// ([Placed.Returns]). The adapter calls it from one goroutine, in the order of
+	// arrival, and does not touch m afterwards.
+	Receive(m *Message)
 }
 
 // Adapter is what a broker does for one namespace of one node. Start is called
@@ -57,9 +62,10 @@ type Adapter interface {
 	Start(ctx context.Context) error
 	// Publish hands m to every other node that has the namespace, and may return
 	// before they have it: it does not wait for the broker. The sender does not
-	// receive its own message. m must not change afterwards. The offset is empty
-	// unless the broker stores m for connection state recovery.
-	Publish(ctx context.Context, m *Message) (offset string, err error)
+	// receive its own message, but for [Placed.Returns]. m must not change
+	// afterwards. The result is zero unless the adapter is a [Journal] that keeps m.
+	// With an error it still holds for the node's own sockets.
+	Publish(ctx context.Context, m *Message) (Placed, error)
 	// Respond hands the answer m to the node that a received request named in
 	// From. It does not wait for the broker.
 	Respond(ctx context.Context, to string, m *Message) error
@@ -114,6 +120,12 @@ type Stats struct {
 	Ignored          uint64 // own messages and those for rooms without local members
 	BadMessages      uint64 // undecodable or forbidden, dropped (HRD-60)
 	ReceiveDropped   uint64 // dropped because the node did not keep up (HRD-61)
+	Missed           uint64 // messages of other nodes that never arrived, ReceiveDropped included (HRD-62)
+	Duplicates       uint64 // messages that arrived twice, dropped (HRD-62)
+	Kept             uint64 // events that the journal has taken
+	KeptBytes        uint64
+	KeepDropped      uint64 // events that the journal lost before the broker had them
+	Replayed         uint64 // events read for clients that came back
 	Resubscriptions  uint64 // times the subscriptions were made anew after a loss
 	Subscriptions    uint64 // channels and patterns subscribed now
 	PendingRoomCalls uint64 // rooms whose subscription is not confirmed now

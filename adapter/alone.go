@@ -13,7 +13,7 @@ type alone struct{ closed atomic.Bool }
 
 func (a *alone) Start(context.Context) error { return nil }
 
-func (a *alone) Publish(context.Context, *Message) (string, error) { return "", a.err() }
+func (a *alone) Publish(context.Context, *Message) (Placed, error) { return Placed{}, a.err() }
 
 func (a *alone) Respond(context.Context, string, *Message) error { return a.err() }
 

@@ -139,7 +139,7 @@ func (m *hubMember) receive() {
 		if !ok {
 			return
 		}
-		m.host.Receive(msg, "")
+		m.host.Receive(msg)
 	}
 }
 
@@ -183,12 +183,12 @@ func (m *hubMember) sent(msg *Message) *Message {
 	return &c
 }
 
-func (m *hubMember) Publish(_ context.Context, msg *Message) (string, error) {
+func (m *hubMember) Publish(_ context.Context, msg *Message) (Placed, error) {
 	if !m.open() {
-		return "", ErrClosed
+		return Placed{}, ErrClosed
 	}
 	m.hub.publish(m, m.sent(msg))
-	return "", nil
+	return Placed{}, nil
 }
 
 func (m *hubMember) Respond(_ context.Context, to string, msg *Message) error {

@@ -27,7 +27,7 @@ func TestHubDropsTheOldest(t *testing.T) {
 	a := adaptertest.Start(t, hub.Factory, "nodeA", "/")
 	b := adaptertest.New(t, hub.Factory, "nodeB", "/")
 	entered, release := make(chan struct{}, 8), make(chan struct{})
-	b.OnReceive = func(*adapter.Message, string) {
+	b.OnReceive = func(*adapter.Message) {
 		entered <- struct{}{}
 		<-release
 	}

@@ -14,7 +14,7 @@ const (
 	Broadcast       Kind = iota + 1
 	Join                 // Target sockets join Names: Target, Names
 	Leave                // Target sockets leave Names: Target, Names
-	Disconnect           // Target sockets are disconnected: Target, Close
+	Disconnect           // Target sockets are disconnected: Target, Close; with RequestID each node answers one ClientCount
 	FetchSockets         // asks for the Target sockets: RequestID, Target
 	FetchReply           // RequestID, Sockets
 	ServerEvent          // an event for the other nodes: Packet; with RequestID one ServerReply each
@@ -45,6 +45,16 @@ type Message struct {
 	Sockets   []SocketInfo
 	// Timeout is how long the sender waits for answers, 0 where it did not say.
 	Timeout time.Duration
+
+	// Mark is where a [Journal] has put a Broadcast that came through Receive or
+	// from a [Replay]; zero for messages that are not kept.
+	Mark Mark
+	// Local says that a Broadcast of [Journal.Append] or [Replay] concerns the
+	// sockets of the node that sent it only.
+	Local bool
+	// Direct says that a Broadcast of [Journal.Append] or [Replay] is for the socket
+	// whose id is Target.Rooms[0], also when it has left the room of that name.
+	Direct bool
 }
 
 // Target selects sockets: those in any of Rooms (all of the namespace, if there

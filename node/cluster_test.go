@@ -416,7 +416,9 @@ type silent struct {
 
 func (s *silent) ServerCount(context.Context) (int, error) { return s.count, s.err }
 
-func (s *silent) Publish(ctx context.Context, m *adapter.Message) (string, error) { return "", s.pub }
+func (s *silent) Publish(ctx context.Context, m *adapter.Message) (adapter.Placed, error) {
+	return adapter.Placed{}, s.pub
+}
 
 // What came is yielded, then who did not answer is told (SIO-K-07).
 func TestPartialResults(t *testing.T) {
@@ -502,30 +504,30 @@ func TestReceive(t *testing.T) {
 	if h.NodeID() != srv.NodeID() || !strings.HasSuffix(s.ID(), h.IDTag()) || h.Namespace() != "/" || !h.HasRoom("x") || !h.HasRoom(s.ID()) || h.HasRoom("y") {
 		t.Error("host")
 	}
-	h.Receive(&adapter.Message{Kind: adapter.FetchIDs, From: "n", RequestID: "1", Target: adapter.Target{Rooms: []string{"x"}}}, "")
+	h.Receive(&adapter.Message{Kind: adapter.FetchIDs, From: "n", RequestID: "1", Target: adapter.Target{Rooms: []string{"x"}}})
 	if m := recv(t, answers); m.Kind != adapter.FetchIDsReply || m.RequestID != "1" || fmt.Sprint(m.Names) != "["+s.ID()+"]" {
 		t.Error(m)
 	}
-	h.Receive(&adapter.Message{Kind: adapter.FetchRooms, From: "n", RequestID: "2"}, "")
+	h.Receive(&adapter.Message{Kind: adapter.FetchRooms, From: "n", RequestID: "2"})
 	if m := recv(t, answers); m.Kind != adapter.FetchRoomsReply || len(m.Names) != 4 {
 		t.Error(m)
 	}
-	h.Receive(&adapter.Message{Kind: adapter.FetchSockets, From: "n", RequestID: "3", Target: adapter.Target{Rooms: []string{"none"}}}, "")
+	h.Receive(&adapter.Message{Kind: adapter.FetchSockets, From: "n", RequestID: "3", Target: adapter.Target{Rooms: []string{"none"}}})
 	if m := recv(t, answers); m.Kind != adapter.FetchReply || m.Sockets == nil || len(m.Sockets) != 0 {
 		t.Error(m)
 	}
-	h.Receive(&adapter.Message{Kind: adapter.FetchSockets, From: "n", RequestID: "4"}, "")
+	h.Receive(&adapter.Message{Kind: adapter.FetchSockets, From: "n", RequestID: "4"})
 	if m := recv(t, answers); len(m.Sockets) != 2 || !json.Valid(m.Sockets[0].Handshake) {
 		t.Error(m)
 	}
 	// A broadcast with acks: the count first, also when it is 0 (CLU-R-29).
 	packet := adapter.Payload{Data: []byte(`["q",1]`)}
-	h.Receive(&adapter.Message{Kind: adapter.Broadcast, From: "n", RequestID: "5", Packet: packet, Target: adapter.Target{Rooms: []string{"none"}}}, "")
+	h.Receive(&adapter.Message{Kind: adapter.Broadcast, From: "n", RequestID: "5", Packet: packet, Target: adapter.Target{Rooms: []string{"none"}}})
 	if m := recv(t, answers); m.Kind != adapter.ClientCount || m.Count != 0 {
 		t.Error(m)
 	}
 	id := srv.lastAck.Load()
-	h.Receive(&adapter.Message{Kind: adapter.Broadcast, From: "n", RequestID: "6", Packet: packet, Timeout: time.Minute}, "")
+	h.Receive(&adapter.Message{Kind: adapter.Broadcast, From: "n", RequestID: "6", Packet: packet, Timeout: time.Minute})
 	if m := recv(t, answers); m.Kind != adapter.ClientCount || m.Count != 2 {
 		t.Error(m)
 	}
@@ -539,11 +541,11 @@ func TestReceive(t *testing.T) {
 		t.Error("collector is left")
 	}
 	for kind := adapter.Broadcast; kind <= adapter.FetchRoomsReply+1; kind++ {
-		h.Receive(&adapter.Message{Kind: kind, Packet: packet, RequestID: "unknown"}, "")
+		h.Receive(&adapter.Message{Kind: kind, Packet: packet, RequestID: "unknown"})
 	}
-	h.Receive(&adapter.Message{Kind: adapter.Broadcast}, "") // no packet: this panics inside (HRD-60)
-	h.Receive(&adapter.Message{Kind: adapter.ServerEvent}, "")
-	h.Receive(&adapter.Message{Kind: adapter.Broadcast, Packet: packet}, "")
+	h.Receive(&adapter.Message{Kind: adapter.Broadcast}) // no packet: this panics inside (HRD-60)
+	h.Receive(&adapter.Message{Kind: adapter.ServerEvent})
+	h.Receive(&adapter.Message{Kind: adapter.Broadcast, Packet: packet})
 }
 
 // recorder is an adapter that keeps the answers.

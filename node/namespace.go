@@ -185,4 +185,7 @@ func (h host) IDTag() string            { return h.ns.srv.tag }
 func (h host) Namespace() string        { return h.ns.name }
 func (h host) HasRoom(room string) bool { return h.ns.index.has(room) }
 
-func (h host) Receive(m *adapter.Message, _ string) { h.ns.receive(m) }
+func (h host) Receive(m *adapter.Message) { h.ns.receive(m) }
+
+// RecoveryWindow is 0: connections are not recovered yet.
+func (h host) RecoveryWindow() time.Duration { return 0 }

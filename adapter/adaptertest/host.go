@@ -22,12 +22,13 @@ type Host struct {
 	node, tag, namespace string
 	// OnReceive, if set before Start, is called with each message, after it was
 	// recorded, on the adapter's goroutine.
-	OnReceive func(m *adapter.Message, offset string)
+	OnReceive func(m *adapter.Message)
+	// Window is what RecoveryWindow returns; set it before Start.
+	Window time.Duration
 
 	mu      sync.Mutex // guards the fields below
 	rooms   map[string]bool
 	got     []*adapter.Message
-	offsets []string
 	changed chan struct{} // closed and replaced when got grows
 }
 
@@ -82,18 +83,20 @@ func (h *Host) SetRoom(room string, member bool) {
 }
 
 // Receive implements [adapter.Host].
-func (h *Host) Receive(m *adapter.Message, offset string) {
-	h.record(m, offset)
+func (h *Host) Receive(m *adapter.Message) {
+	h.record(m)
 	if h.OnReceive != nil {
-		h.OnReceive(m, offset)
+		h.OnReceive(m)
 	}
 }
 
-func (h *Host) record(m *adapter.Message, offset string) {
+// RecoveryWindow implements [adapter.Host].
+func (h *Host) RecoveryWindow() time.Duration { return h.Window }
+
+func (h *Host) record(m *adapter.Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.got = append(h.got, m)
-	h.offsets = append(h.offsets, offset)
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
@@ -104,18 +107,11 @@ func (h *Host) Messages() []*adapter.Message {
 	return got
 }
 
-// Offsets returns the offsets that came with the messages.
-func (h *Host) Offsets() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return append([]string(nil), h.offsets...)
-}
-
 // Reset forgets what was received.
 func (h *Host) Reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.got, h.offsets = nil, nil
+	h.got = nil
 }
 
 func (h *Host) snapshot() ([]*adapter.Message, <-chan struct{}) {

@@ -36,7 +36,7 @@ func testCloseWaits(t *testing.T, c Cluster) {
 	b := New(t, c.Factory(t), "nodeB", "/")
 	entered, release := make(chan struct{}), make(chan struct{})
 	var inside atomic.Bool
-	b.OnReceive = func(*adapter.Message, string) {
+	b.OnReceive = func(*adapter.Message) {
 		inside.Store(true)
 		entered <- struct{}{}
 		<-release

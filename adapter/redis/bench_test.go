@@ -40,8 +40,8 @@ func BenchmarkEncodeBroadcast(b *testing.B) {
 // discard is a host without use for messages.
 type discard struct{ *adaptertest.Host }
 
-func (discard) HasRoom(string) bool              { return true }
-func (discard) Receive(*adapter.Message, string) {}
+func (discard) HasRoom(string) bool      { return true }
+func (discard) Receive(*adapter.Message) {}
 
 // BenchmarkDecodeBroadcast is what the worker does with a message: here for
 // somebody, and for a room that is not here.

@@ -117,18 +117,18 @@ func (a *classic) Start(ctx context.Context) error {
 }
 
 // Publish implements [adapter.Adapter].
-func (a *classic) Publish(_ context.Context, m *adapter.Message) (string, error) {
+func (a *classic) Publish(_ context.Context, m *adapter.Message) (adapter.Placed, error) {
 	payload, request, err := a.wire.encode(m)
 	if err != nil {
-		return "", fmt.Errorf("redis: publish: %w", err)
+		return adapter.Placed{}, fmt.Errorf("redis: publish: %w", err)
 	}
 	if len(payload) > a.cfg.MaxMessage {
-		return "", fmt.Errorf("redis: publish %d bytes: %w", len(payload), adapter.ErrTooLarge)
+		return adapter.Placed{}, fmt.Errorf("redis: publish %d bytes: %w", len(payload), adapter.ErrTooLarge)
 	}
 	if m.Kind == adapter.Join {
 		a.joins.add(m.Names, time.Now())
 	}
-	return "", a.push(item{channel: a.publishChannel(m, request), payload: payload, lane: laneMessages})
+	return adapter.Placed{}, a.push(item{channel: a.publishChannel(m, request), payload: payload, lane: laneMessages})
 }
 
 // publishChannel is where m goes (CLU-R-01 to CLU-R-03).

@@ -337,7 +337,7 @@ func TestSlowNode(t *testing.T) {
 	a := start(t, server.Addr, redis.Config{}, "nodeA")
 	b := adaptertest.New(t, redis.NewAdapter(server.Client(t), redis.Config{MaxInbox: 10}), "nodeB", "/")
 	entered, release := make(chan struct{}, 200), make(chan struct{})
-	b.OnReceive = func(*adapter.Message, string) {
+	b.OnReceive = func(*adapter.Message) {
 		entered <- struct{}{}
 		<-release
 	}
@@ -362,7 +362,7 @@ func TestPanic(t *testing.T) {
 	server := redistest.Start(t)
 	a := start(t, server.Addr, redis.Config{}, "nodeA")
 	b := adaptertest.New(t, redis.NewAdapter(server.Client(t), redis.Config{}), "nodeB", "/")
-	b.OnReceive = func(m *adapter.Message, _ string) {
+	b.OnReceive = func(m *adapter.Message) {
 		if has(0)(m) {
 			panic("boom")
 		}
@@ -444,7 +444,7 @@ func TestJoinThenEmit(t *testing.T) {
 	server := redistest.Start(t)
 	a := start(t, server.Addr, redis.Config{}, "nodeA")
 	b := adaptertest.New(t, redis.NewAdapter(server.Client(t), redis.Config{}), "nodeB", "/")
-	b.OnReceive = func(m *adapter.Message, _ string) {
+	b.OnReceive = func(m *adapter.Message) {
 		if m.Kind == adapter.Join {
 			b.SetRoom(m.Names[0], true)
 			b.Adapter.(adapter.RoomObserver).RoomAdded(m.Names[0])

@@ -118,7 +118,7 @@ func (a *classic) onBroadcast(b []byte) error {
 		From:   m.uid,
 		Target: m.target,
 		Packet: p.payload,
-	}, "")
+	})
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (a *classic) onRequest(b []byte) error {
 	if !isAnswered(m) && !a.concerns(m.Target) {
 		return errForeign
 	}
-	a.host.Receive(m, "")
+	a.host.Receive(m)
 	if single && m.RequestID != "" {
 		return a.confirmSingle(m)
 	}
@@ -169,7 +169,7 @@ func (a *classic) onAnswer(b []byte) error {
 	if err != nil {
 		return err
 	}
-	a.host.Receive(m, "")
+	a.host.Receive(m)
 	return nil
 }
 
