@@ -9,9 +9,9 @@ import (
 
 const nodes = 3
 
-// together starts redis-server and three nodes, which share all CPUs with the
-// driver, and hands them to f. Client i is connected to node i%nodes.
-func (a *attempt) together(clients int, f func(redis *process, all []*process, l *loop, c []*client) (measurement, error)) (measurement, error) {
+// together starts redis-server and n nodes, which share all CPUs with the
+// driver, and hands them to f. Client i is connected to node i%n.
+func (a *attempt) together(n, clients int, f func(redis *process, all []*process, l *loop, c []*client) (measurement, error)) (measurement, error) {
 	if err := a.pins.release(); err != nil {
 		return measurement{}, err
 	}
@@ -22,8 +22,8 @@ func (a *attempt) together(clients int, f func(redis *process, all []*process, l
 	defer redis.kill()
 	var all []*process
 	var ports []int
-	for i := range nodes {
-		argv := append(append([]string(nil), a.server.argv...), "--redis", "redis://"+redis.redisAddress())
+	for i := range n {
+		argv := append(a.argv(), "--redis", "redis://"+redis.redisAddress())
 		p, err := startServer(fmt.Sprintf("%s node %d", a.server.name, i+1), "", argv...)
 		if err != nil {
 			return measurement{}, err
@@ -47,8 +47,8 @@ func (a *attempt) together(clients int, f func(redis *process, all []*process, l
 // cluster has one member of each room on each node. One of them publishes;
 // the publishers are spread evenly over the nodes.
 func (a *attempt) cluster(window int) (measurement, error) {
-	return a.together(nodes*a.size.Rooms, func(redis *process, all []*process, l *loop, c []*client) (measurement, error) {
-		r := newRooms(l, a.size.Payload, uint64(window))
+	return a.together(nodes, nodes*a.size.Rooms, func(redis *process, all []*process, l *loop, c []*client) (measurement, error) {
+		r := newRooms(l, a.payload(), uint64(window))
 		for i := range a.size.Rooms {
 			members := c[nodes*i : nodes*i+nodes]
 			r.add(members[i%nodes], members...)
@@ -76,8 +76,9 @@ func (a *attempt) cluster(window int) (measurement, error) {
 		redisTime := redisAfter - redisBefore
 		m.Foreign = max(0, m.Foreign-redisTime.Seconds()/(m.Wall*float64(a.pins.cpus)))
 		m.Details = map[string]float64{
-			"redis": float64(redisTime.Nanoseconds()) / 1000 / float64(m.Operations),
-			"rate":  float64(m.Operations) / m.Wall,
+			"delivery": m.Value / nodes,
+			"redis":    float64(redisTime.Nanoseconds()) / 1000 / float64(m.Operations),
+			"rate":     float64(m.Operations) / m.Wall,
 		}
 		return m, nil
 	})
@@ -87,8 +88,8 @@ func (a *attempt) cluster(window int) (measurement, error) {
 // as many clients, in other rooms. It should neither read nor count anything.
 func (a *attempt) selective() (measurement, error) {
 	groups := a.size.Rooms / 4
-	return a.together(nodes*groups, func(_ *process, all []*process, l *loop, c []*client) (measurement, error) {
-		r := newRooms(l, a.size.Payload, uint64(a.size.RoomWindow))
+	return a.together(nodes, nodes*groups, func(_ *process, all []*process, l *loop, c []*client) (measurement, error) {
+		r := newRooms(l, a.payload(), uint64(a.size.RoomWindow))
 		for i := range groups {
 			r.add(c[nodes*i], c[nodes*i], c[nodes*i+1])
 			r.add(nil, c[nodes*i+2])

@@ -25,7 +25,7 @@ type echo struct {
 }
 
 func newEcho(l *loop, clients []*client, outstanding uint64, size int) *echo {
-	e := &echo{loop: l, clients: clients, payload: newPayload(size), outstanding: outstanding}
+	e := &echo{loop: l, clients: clients, payload: newPayload(size, false), outstanding: outstanding}
 	l.scenario = e
 	return e
 }

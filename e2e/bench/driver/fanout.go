@@ -39,8 +39,8 @@ type fanout struct {
 	frames     []byte
 }
 
-func newFanout(l *loop, clients []*client, window, size int) *fanout {
-	f := &fanout{loop: l, clients: clients, payload: newPayload(size), window: window}
+func newFanout(l *loop, clients []*client, window int, p payload) *fanout {
+	f := &fanout{loop: l, clients: clients, payload: p, window: window}
 	slots := 1
 	for slots < window {
 		slots *= 2

@@ -72,15 +72,18 @@ func appendFrame(dst []byte, opcode byte, parts ...string) []byte {
 const sequenceDigits = 12
 
 // payload is the argument of every event: a sequence number and filling.
-type payload struct{ filling string }
+type payload struct {
+	filling string
+	offset  bool // events end with an offset, a string more
+}
 
-func newPayload(size int) payload {
+func newPayload(size int, offset bool) payload {
 	const text = "abcdefghijklmnopqrstuvwxyz0123456789"
 	b := make([]byte, max(size-sequenceDigits, 0))
 	for i := range b {
 		b[i] = text[i%len(text)]
 	}
-	return payload{string(b)}
+	return payload{string(b), offset}
 }
 
 // text is the payload with number seq.
@@ -94,13 +97,13 @@ func (p payload) text(seq uint64) string {
 }
 
 // parse reads the sequence number of b when b is prefix, a payload and
-// suffix, and nothing else.
+// suffix, and nothing else but, if there has to be one, an offset.
 func (p payload) parse(b []byte, prefix, suffix string) (uint64, bool) {
-	if len(b) != len(prefix)+sequenceDigits+len(p.filling)+len(suffix) ||
-		string(b[:len(prefix)]) != prefix || string(b[len(b)-len(suffix):]) != suffix {
+	end := len(prefix) + sequenceDigits + len(p.filling)
+	if len(b) < end || string(b[:len(prefix)]) != prefix || !p.ends(string(b[end:]), suffix) {
 		return 0, false
 	}
-	b = b[len(prefix) : len(b)-len(suffix)]
+	b = b[len(prefix):end]
 	if string(b[sequenceDigits:]) != p.filling {
 		return 0, false
 	}
@@ -112,6 +115,15 @@ func (p payload) parse(b []byte, prefix, suffix string) (uint64, bool) {
 		seq = seq*10 + uint64(d-'0')
 	}
 	return seq, true
+}
+
+// ends tells whether tail may follow a payload.
+func (p payload) ends(tail, suffix string) bool {
+	if !p.offset {
+		return tail == suffix
+	}
+	const open, shut = `","`, `"]`
+	return len(tail) > len(open)+len(shut) && tail[:len(open)] == open && tail[len(tail)-len(shut):] == shut
 }
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -48,7 +48,7 @@ func TestAppendFrame(t *testing.T) {
 }
 
 func TestPayload(t *testing.T) {
-	p := newPayload(128)
+	p := newPayload(128, false)
 	text := p.text(1234)
 	if len(text) != 128 {
 		t.Errorf("%d bytes", len(text))
@@ -69,6 +69,16 @@ func TestPayload(t *testing.T) {
 	}
 }
 
+func TestPayloadWithOffset(t *testing.T) {
+	p := newPayload(128, true)
+	event := eventPrefix + p.text(7)
+	for tail, want := range map[string]bool{`","1795391253409-0"]`: true, `"]`: false, `",""]`: false, `","x"`: false, `x","y"]`: false} {
+		if _, ok := p.parse([]byte(event+tail), eventPrefix, eventSuffix); ok != want {
+			t.Errorf("%s: %v", tail, ok)
+		}
+	}
+}
+
 // An order violation must never pass for a result.
 func TestFanoutOrder(t *testing.T) {
 	message := func(f *fanout, seq uint64) []byte { return []byte(eventPrefix + f.payload.text(seq) + eventSuffix) }
@@ -76,7 +86,7 @@ func TestFanoutOrder(t *testing.T) {
 		"lost": {0, 2}, "repeated": {0, 1, 1}, "reordered": {1, 0}, "early": {3},
 	} {
 		c := &client{}
-		f := newFanout(&loop{}, []*client{c, {id: 1}}, 4, 128)
+		f := newFanout(&loop{}, []*client{c, {id: 1}}, 4, newPayload(128, false))
 		var err error
 		for _, seq := range sequence {
 			if err = f.packet(c, message(f, seq)); err != nil {

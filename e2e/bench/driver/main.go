@@ -64,7 +64,7 @@ func parse() (options, error) {
 		})
 		return nil
 	})
-	flag.StringVar(&o.scenario, "scenario", "", "rows to run, by comma; all by default")
+	flag.StringVar(&o.scenario, "scenario", "", "rows to run, by comma; by default all but those of the group \"adapters\", which can be named too")
 	flag.StringVar(&o.only, "servers", "", "servers to run, by comma; all by default")
 	flag.IntVar(&o.runs, "runs", 3, "interleaved runs")
 	flag.BoolVar(&o.quick, "quick", false, "small and short: checks order and completeness, figures mean little")
@@ -135,11 +135,16 @@ func run() error {
 
 func (o options) rows() []bench {
 	all := benches(o.size())
-	if o.scenario == "" {
-		return all
-	}
 	names := strings.Split(o.scenario, ",")
-	return slices.DeleteFunc(all, func(b bench) bool { return !slices.Contains(names, b.name) })
+	return slices.DeleteFunc(all, func(b bench) bool {
+		switch {
+		case o.scenario == "":
+			return b.adapters
+		case b.adapters && slices.Contains(names, "adapters"):
+			return false
+		}
+		return !slices.Contains(names, b.name)
+	})
 }
 
 func (o options) chosen() []server {
@@ -152,7 +157,7 @@ func (o options) chosen() []server {
 
 func (o options) attempt(b bench, s server, i int, p pins) measurement {
 	a := attempt{
-		server: s, size: o.size(), pins: p, profile: o.profile,
+		server: s, args: b.args, size: o.size(), pins: p, profile: o.profile,
 		label: fmt.Sprintf("%s.%d", b.name, i+1),
 	}
 	load := loadAverage()
@@ -163,7 +168,7 @@ func (o options) attempt(b bench, s server, i int, p pins) measurement {
 	}
 	m.Load = load
 	line, _ := json.Marshal(m)
-	fmt.Fprintf(os.Stderr, "%-11s %-9s run %d  %5.1fs  %s\n", b.name, s.name, i+1, time.Since(start).Seconds(), line)
+	fmt.Fprintf(os.Stderr, "%-18s %-9s run %d  %5.1fs  %s\n", b.name, s.name, i+1, time.Since(start).Seconds(), line)
 	debug.FreeOSMemory()
 	return m
 }

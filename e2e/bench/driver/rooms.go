@@ -33,8 +33,8 @@ type room struct {
 	done      uint64
 }
 
-func newRooms(l *loop, size int, window uint64) *rooms {
-	r := &rooms{loop: l, payload: newPayload(size), window: window}
+func newRooms(l *loop, p payload, window uint64) *rooms {
+	r := &rooms{loop: l, payload: p, window: window}
 	l.scenario = r
 	return r
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -13,7 +14,9 @@ type bench struct {
 	name, title, unit string
 	share             float64 // Fanwire's figure is at most this share of the official one; 0: no target
 	limit             float64 // and at most this, when not 0
-	cluster           bool    // three nodes, which the floor does not have
+	cluster           bool    // several nodes, which the floor does not have
+	adapters          bool    // of the group "adapters", which is not run by default
+	args              []string // for both servers
 	run               func(*attempt) (measurement, error)
 }
 
@@ -45,7 +48,9 @@ var quickSize = size{
 }
 
 // benches are the rows, with the targets of the specification.
-func benches(s size) []bench {
+func benches(s size) []bench { return append(standard(s), adapters(s)...) }
+
+func standard(s size) []bench {
 	return []bench{
 		{
 			name: "fanout-1k", title: fmt.Sprintf("fan-out to %d, full rate, window %d", s.Small, s.WindowS),
@@ -134,10 +139,19 @@ func (m measurement) perRead(reads uint64) measurement {
 // attempt is one run of one row with one server.
 type attempt struct {
 	server  server
+	args    []string // of the row, for the server
 	size    size
 	pins    pins
 	label   string // names profiles
 	profile string // folder for profiles, "" none
+}
+
+// argv is the command of a server in this row.
+func (a *attempt) argv() []string { return slices.Concat(a.server.argv, a.args) }
+
+// payload is what the clients send. With recovery a server adds an offset.
+func (a *attempt) payload() payload {
+	return newPayload(a.size.Payload, slices.Contains(a.args, "--recovery"))
 }
 
 // alone starts the server on its own CPU and hands it to f.
@@ -145,7 +159,7 @@ func (a *attempt) alone(f func(*process, *loop) (measurement, error)) (measureme
 	if err := a.pins.driver(); err != nil {
 		return measurement{}, err
 	}
-	p, err := startServer(a.server.name, a.pins.serverList(), a.server.argv...)
+	p, err := startServer(a.server.name, a.pins.serverList(), a.argv()...)
 	if err != nil {
 		return measurement{}, err
 	}
@@ -212,7 +226,7 @@ func (a *attempt) fanout(clients, window int, interval time.Duration) (measureme
 		if err != nil {
 			return measurement{}, err
 		}
-		f := newFanout(l, all, window, a.size.Payload)
+		f := newFanout(l, all, window, a.payload())
 		load := func(d time.Duration) error {
 			if interval > 0 {
 				return f.pace(d, interval)

@@ -1,6 +1,7 @@
 // The official Socket.IO server, as its documentation sets it up, with the
 // events that e2e/bench drives. With --redis URL it is a node of a cluster
-// over @socket.io/redis-adapter; --client chooses the Redis library.
+// over @socket.io/redis-adapter, or what --adapter says; --client chooses the
+// Redis library. --recovery turns connection state recovery on.
 //
 // It prints {"listening":PORT} and answers each line on its standard input
 // ("gc", "stats") with one line of JSON. It ends with its input.
@@ -9,7 +10,8 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import v8 from "node:v8";
 import vm from "node:vm";
-import { createAdapter } from "@socket.io/redis-adapter";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import { Server } from "socket.io";
 
 const { values: flags } = parseArgs({
@@ -17,6 +19,8 @@ const { values: flags } = parseArgs({
     port: { type: "string", default: "0" },
     redis: { type: "string" },
     client: { type: "string", default: "redis" },
+    adapter: { type: "string", default: "classic" },
+    recovery: { type: "boolean", default: false },
   },
 });
 
@@ -36,7 +40,15 @@ async function redisPair(url, library) {
 const http = createServer();
 const options = {};
 if (flags.redis) {
-  options.adapter = createAdapter(...(await redisPair(flags.redis, flags.client)));
+  const pair = await redisPair(flags.redis, flags.client);
+  options.adapter = {
+    classic: () => createAdapter(...pair),
+    sharded: () => createShardedAdapter(...pair),
+    streams: () => createStreamsAdapter(pair[0]),
+  }[flags.adapter]();
+}
+if (flags.recovery) {
+  options.connectionStateRecovery = {};
 }
 const io = new Server(http, options);
 
