@@ -198,7 +198,7 @@ func (c *client) Alarm() {
 // sockets that have nothing else to do, one after the other (SIO section 8).
 func (c *client) Closed(reason string, cause error) {
 	d := Disconnect{Reason: DisconnectReason(reason), Cause: cause}
-	drop := d.Reason == ReasonForcedClose || d.Reason == ReasonServerShutdown
+	drop := d.Reason == ReasonForcedClose || d.Reason == ReasonServerShutdown && !errors.Is(cause, ErrDraining)
 	c.mu.Lock()
 	c.closed = true
 	sockets := c.sockets

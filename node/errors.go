@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/fanwire/fanwire/node/internal/engine"
 )
 
 // Errors that calls on sockets, namespaces and broadcasts return, wrapped or
@@ -36,6 +38,9 @@ var (
 	ErrRoomName = errors.New("node: not a valid room name")
 	// ErrServerClosed says that the server is shutting down or has shut down.
 	ErrServerClosed = errors.New("node: server closed")
+	// ErrDraining says that the server lets its clients go: see [Server.Drain]. It is
+	// the cause of the end of the sockets that it closes.
+	ErrDraining = engine.ErrDraining
 )
 
 type timeoutError struct{}

@@ -44,7 +44,8 @@ type Server struct {
 	created    []func(*Namespace)
 	begun      bool
 
-	draining atomic.Bool
+	draining atomic.Bool // Drain was called
+	closing  atomic.Bool // Shutdown was called
 	down     sync.Once
 	tasks    engine.Group
 	sockets  atomic.Int64
@@ -121,7 +122,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // start starts the adapters, once.
 func (srv *Server) start() {
 	srv.mu.Lock()
-	if srv.begun || srv.draining.Load() {
+	if srv.begun || srv.closing.Load() {
 		srv.mu.Unlock()
 		return
 	}
@@ -270,7 +271,7 @@ func (srv *Server) create(name string, parent *Pattern, values map[string]string
 		parent.children[ns] = struct{}{}
 	}
 	use(ns)
-	ns.begun = srv.begun && !srv.draining.Load()
+	ns.begun = srv.begun && !srv.closing.Load()
 	srv.mu.Unlock()
 	if ns.begun {
 		ns.start()
@@ -285,12 +286,15 @@ func (ns *Namespace) announce(created []func(*Namespace)) {
 	}
 }
 
-// Ready tells whether this node can serve: nil when it is not shutting down and
-// every adapter is in touch with its broker. It waits, until ctx ends, for
-// adapters that are only starting.
+// Ready tells whether this node can serve: nil when it is neither draining nor
+// shutting down and every adapter is in touch with its broker. It waits, until ctx
+// ends, for adapters that are only starting.
 func (srv *Server) Ready(ctx context.Context) error {
-	if srv.draining.Load() {
+	switch {
+	case srv.closing.Load():
 		return ErrServerClosed
+	case srv.draining.Load():
+		return ErrDraining
 	}
 	srv.start()
 	var errs []error
@@ -327,16 +331,43 @@ func (srv *Server) Namespaces() []*Namespace { return srv.all() }
 // NodeID returns the node's id.
 func (srv *Server) NodeID() string { return srv.cfg.NodeID }
 
+// Drain lets the clients go before [Server.Shutdown], so that a node can be replaced
+// without a crowd at the others (HRD-70). From the call on Ready returns
+// [ErrDraining] and new sessions are refused with 503; those that there are go on
+// being served. Their clients are let go in random order, perSecond of them a
+// second, evenly with some jitter; all at once if perSecond is not positive. For
+// a drain of about 20 s that is float64(srv.Stats().Sessions) / 20.
+//
+// A session ends with all its sockets. What is queued for it is delivered first,
+// for which it has 5 s; then it is closed without a DISCONNECT, so that official
+// clients connect again by themselves (HRD-53). Disconnect handlers run with the
+// reason "server shutting down" and the cause ErrDraining, after what the client
+// had sent before.
+//
+// Drain returns when no session is left, or with an error when ctx ends: those
+// sessions that are left then are Shutdown's. Calls may overlap: each lets clients
+// go at its own pace, and all return when none is left; so Drain(ctx, 0) ends a
+// slow drain. A Shutdown ends one too.
+//
+// Balancers take a moment to see that a node is not ready: fail the readiness check
+// some seconds before Drain, while the node still takes new sessions.
+func (srv *Server) Drain(ctx context.Context, perSecond float64) error {
+	srv.draining.Store(true)
+	if err := srv.engine.Drain(ctx, perSecond); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	return nil
+}
+
 // Shutdown ends the server: new sessions are refused, all sockets end with the
 // reason "server shutting down", without a DISCONNECT, so that clients connect
 // again elsewhere (SIO-X-21); then, when the handlers have returned, the adapters
 // are closed. It returns when nothing that the server started is left. If ctx
 // ends before, it returns an error, having closed the adapters all the same;
 // another call waits for the rest. What is queued for clients is dropped, as
-// officially; a drain that delivers it first is not there yet. The listener is the
-// caller's.
+// officially: Drain delivers it first. The listener is the caller's.
 func (srv *Server) Shutdown(ctx context.Context) error {
-	srv.draining.Store(true)
+	srv.closing.Store(true)
 	srv.down.Do(func() {
 		go func() { // ends with the last session; waited for below
 			defer close(srv.engineDown)

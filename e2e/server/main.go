@@ -29,6 +29,7 @@ type options struct {
 	allowEIO3                     bool
 	pingInterval, pingTimeout     int // ms
 	maxPayload                    int
+	drain                         time.Duration
 }
 
 func parseFlags() options {
@@ -41,6 +42,7 @@ func parseFlags() options {
 	flag.IntVar(&o.pingInterval, "ping-interval", 25_000, "milliseconds")
 	flag.IntVar(&o.pingTimeout, "ping-timeout", 20_000, "milliseconds")
 	flag.IntVar(&o.maxPayload, "max-payload", 1_000_000, "bytes")
+	flag.DurationVar(&o.drain, "drain", 0, "time over which clients are let go on SIGTERM; 0 ends them all at once, with nothing delivered before")
 	flag.Parse()
 	return o
 }
@@ -48,6 +50,7 @@ func parseFlags() options {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err := run(ctx, parseFlags()); err != nil {
 		slog.Error("e2e server", "error", err)
@@ -78,8 +81,13 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.drain+stopTime)
 	defer cancel()
+	if o.drain > 0 {
+		if err := srv.Drain(ctx, float64(srv.Stats().Sessions)/o.drain.Seconds()); err != nil {
+			return err
+		}
+	}
 	if err := srv.Shutdown(ctx); err != nil {
 		return err
 	}

@@ -40,6 +40,9 @@ const (
 	maxNodes     = 64
 	readyTimeout = 10 * time.Second
 	stopTimeout  = 10 * time.Second
+	// drainSpread is the time over which the clients of a demo that ends are let go:
+	// as a gateway does it (HRD-70), but short, since somebody waits for the prompt.
+	drainSpread = time.Second
 )
 
 func (c *Config) check() error {
@@ -152,6 +155,16 @@ func (d *Demo) waitReady(ctx context.Context) error {
 // URL is the balancer's address.
 func (d *Demo) URL() string { return d.front.URL() }
 
+// drain lets the clients of all nodes go. An error says that some are left, whom
+// Shutdown ends.
+func (d *Demo) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout/2)
+	defer cancel()
+	return d.each(func(n *member) error {
+		return n.server.Drain(ctx, float64(n.server.Stats().Sessions)/drainSpread.Seconds())
+	})
+}
+
 // Shutdown ends the sessions, then the ports, then Redis. It waits for all of
 // them, no longer than ctx lasts.
 func (d *Demo) Shutdown(ctx context.Context) error {
@@ -184,7 +197,8 @@ func (d *Demo) each(f func(*member) error) error {
 }
 
 // Run starts the demo, prints its addresses to out, as JSON lines if asked, and
-// serves until ctx ends, which is no error.
+// serves until ctx ends, which is no error. Then it lets the clients go within a
+// second or two, with what is queued for them, and ends the nodes.
 func Run(ctx context.Context, cfg Config, out io.Writer, asJSON bool) error {
 	listener.SetMemoryLimit()
 	d, err := Start(ctx, cfg)
@@ -202,5 +216,8 @@ func Run(ctx context.Context, cfg Config, out io.Writer, asJSON bool) error {
 	p.print(line{Event: "stopping"})
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
+	if err := d.drain(stop); err != nil {
+		cmp.Or(cfg.Logger, slog.Default()).Warn("clients did not leave in time", "error", err)
+	}
 	return errors.Join(d.Shutdown(stop), p.err)
 }

@@ -13,6 +13,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/fanwire/fanwire/client"
 )
 
 func startDemo(t *testing.T, cfg Config) *Demo {
@@ -191,6 +194,57 @@ func TestRunJSON(t *testing.T) {
 	want := []string{"listening balancer ", "listening node n1", "listening node n2", "listening redis ", "ready  ", "stopping  "}
 	if !slices.Equal(events, want) {
 		t.Errorf("events %q", events)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// A demo that ends lets its clients go: what is queued for them arrives, over
+// either transport, and they are told to come back (HRD-53, HRD-70).
+func TestRunDrains(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(ctx, Config{Listen: "127.0.0.1:0", Nodes: 2, Logger: quiet()}, w, true)
+		_ = w.Close()
+	}()
+	var address string
+	dec := json.NewDecoder(r)
+	for ready := false; !ready; {
+		var l map[string]string
+		if err := dec.Decode(&l); err != nil {
+			t.Fatal(err)
+		}
+		if l["role"] == "balancer" {
+			address = l["url"]
+		}
+		ready = l["event"] == "ready"
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }() // ends with Run
+	var guests []*guest
+	left := make(chan client.Disconnect, 10)
+	for _, transport := range []string{client.Polling, client.WebSocket, client.Polling, client.WebSocket} {
+		g := join(t, address, client.Options{Transports: []string{transport}})
+		g.OnDisconnect(func(_ context.Context, d client.Disconnect) { left <- d })
+		guests = append(guests, g)
+	}
+	guests[0].say(t, "last words")
+	for _, g := range guests {
+		g.hears(t, "last words")
+	}
+	cancel()
+	for range guests {
+		select {
+		case d := <-left:
+			if d.Reason != "transport close" {
+				t.Errorf("left for %q (%v)", d.Reason, d.Err)
+			}
+		case <-time.After(patience):
+			t.Fatal("a client was not let go")
+		}
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)

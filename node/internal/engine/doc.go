@@ -38,7 +38,7 @@
 // upgrades under way with their noops, stalled writes; each ends with its
 // connection or session, within seconds of its end. Server.closers: one delivery
 // of Closed for each session that was ended by somebody else than its reader.
-// Shutdown waits for all three.
+// Shutdown waits for all three. Drain (drain.go) starts none.
 //
 // # Locks
 //

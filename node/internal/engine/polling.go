@@ -31,7 +31,7 @@ type poll struct {
 }
 
 // lingerTimeout bounds how long a closing session waits for the client's last
-// poll (EIO-O-19).
+// poll, unless Close.Linger does (EIO-O-19).
 const lingerTimeout = 30 * time.Second
 
 var (
@@ -70,14 +70,21 @@ func (p *pollState) endLocked() {
 
 // lingerLocked starts the graceful end of a polling session; false if it can end
 // at once, since a poll is there to be told and nothing else waits (EIO-C-06).
+// One that was closing already ends no later than c wants.
 func (s *Session) lingerLocked(c Close) bool {
-	if s.state == stateClosing || s.out.empty() && s.polling.get != nil {
-		return s.state == stateClosing
+	orDefault(&c.Linger, lingerTimeout)
+	end := s.srv.wheel.now() + int64(c.Linger)
+	switch {
+	case s.state == stateClosing:
+		s.nextPing = min(s.nextPing, end)
+	case s.out.empty() && s.polling.get != nil:
+		return false
+	default:
+		s.state = stateClosing
+		s.polling.closing = c
+		s.awaiting.Store(false)
+		s.nextPing = end
 	}
-	s.state = stateClosing
-	s.polling.closing = c
-	s.awaiting.Store(false)
-	s.nextPing = s.srv.wheel.now() + int64(lingerTimeout)
 	s.srv.wheel.schedule(s, s.nextPing)
 	return true
 }

@@ -53,7 +53,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[string]*Session
-	draining bool
+	draining bool          // no session is taken any more
+	gone     chan struct{} // made by Drain, closed when there is no session
 }
 
 // NewServer checks the configuration, reports every problem of it at once, and
@@ -258,6 +259,9 @@ func (s *Server) forget(sess *Session, polling bool) {
 	known := s.sessions[sess.id] == sess
 	if known {
 		delete(s.sessions, sess.id)
+		if s.gone != nil {
+			s.goneLocked()
+		}
 	}
 	s.mu.Unlock()
 	switch {

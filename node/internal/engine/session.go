@@ -287,8 +287,10 @@ type Close struct {
 	Code   int    // WebSocket status; 0 is none
 	Cause  error
 	// Discard drops what is queued. Otherwise it leaves before the end: on
-	// polling the session lives on until the client has fetched it, 30 s at most.
+	// polling the session lives on until the client has fetched it, for Linger at
+	// most, which is 30 s if zero.
 	Discard bool
+	Linger  time.Duration
 }
 
 // Close ends the session; false if it had ended before. It does not block.
