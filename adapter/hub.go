@@ -26,9 +26,11 @@ type Hub struct {
 	// 64 MiB (HRD-61).
 	MaxQueue, MaxQueueBytes int
 
-	mu      sync.Mutex
-	last    uint64 // number of the last member
-	members map[string]map[string]*hubMember
+	mu        sync.Mutex
+	last      uint64 // number of the last member
+	members   map[string]map[string]*hubMember
+	addresses map[string]string // of nodes, by their ids
+	secret    []byte
 }
 
 // Factory is a [Factory].

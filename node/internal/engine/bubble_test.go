@@ -70,7 +70,7 @@ func inBubble(t *testing.T, cfg Config, onMessage func(r *recorder, data []byte,
 		}
 		ts.Server = srv
 		l := newPipes()
-		ts.http = &httptest.Server{Listener: l, Config: &http.Server{Handler: srv}}
+		ts.http = &httptest.Server{Listener: l, Config: &http.Server{Handler: markRelayed(srv)}}
 		ts.http.Start()
 		ts.client = &http.Client{Transport: &http.Transport{DialContext: l.dial, MaxIdleConnsPerHost: 100, DisableCompression: true}}
 		ts.dialer = websocket.Dialer{NetDialContext: l.dial}

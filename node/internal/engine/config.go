@@ -78,6 +78,10 @@ type Config struct {
 	// official name of the cause (connection_error, EIO-V-03), and of handshakes
 	// that are one too many: code -1, answered by 503.
 	Refused func(r *http.Request, code int, cause string)
+	// Unknown may serve a request with a sid that no session here has, instead of
+	// its refusal; it returns false if it has not touched w. It may block: Shutdown
+	// waits for it.
+	Unknown func(w http.ResponseWriter, r *http.Request, sid string) bool
 	// Headers may add to the headers of successful responses; handshake tells
 	// whether the response opens a session (EIO-V-03).
 	Headers func(h http.Header, r *http.Request, handshake bool)

@@ -130,10 +130,14 @@ func (w *wheel) removeLocked(s *Session) {
 
 // dueLocked is the earliest of the session's times.
 func (s *Session) dueLocked() int64 {
-	if s.alarm != 0 && s.alarm < s.nextPing {
-		return s.alarm
+	due := s.nextPing
+	if s.alarm != 0 {
+		due = min(due, s.alarm)
 	}
-	return s.nextPing
+	if s.polling != nil && s.polling.grace != 0 {
+		due = min(due, s.polling.grace)
+	}
+	return due
 }
 
 // startHeartbeat begins with the opening of the session.
@@ -160,6 +164,12 @@ func (s *Session) onTime(now int64) {
 	if s.opening != nil { // there is nobody to tell yet
 		s.srv.wheel.schedule(s, now)
 		s.mu.Unlock()
+		return
+	}
+	if s.abandonedLocked(now) {
+		end := s.endLocked(ReasonTransportError, errPollCut)
+		s.mu.Unlock()
+		go end() // counted in closers since endLocked; Shutdown waits for it
 		return
 	}
 	alarm := s.alarm != 0 && now >= s.alarm

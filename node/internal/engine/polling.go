@@ -23,11 +23,16 @@ type pollState struct {
 	goodbye *Packet                  // what the last poll gets; the close packet by default
 	limits  *inputLimits             // of the current POST
 	closing Close                    // how a closing session ends
+	unsure  *poll                    // a relayed poll whose answer may not have arrived
+	grace   int64                    // by the wheel: when to give up on the poll that follows one that was cut; 0 for none
 }
 
 // poll is a GET that waits. Whoever has something for it sends to wake.
 type poll struct {
-	ready chan struct{} // capacity 1
+	ready   chan struct{} // capacity 1
+	relayed bool          // by another node
+	query   string        // of a relayed one, if no other poll has the same
+	taken   []*Packet     // of a relayed one; guarded by Session.mu
 }
 
 // lingerTimeout bounds how long a closing session waits for the client's last
@@ -101,14 +106,14 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 		s.mu.Unlock()
 		s.srv.refuse(w, r, &refusal{code: codeBadRequest, cause: "TRANSPORT_MISMATCH"}) // EIO-P-18
 		return
-	case s.polling.get != nil:
+	case s.polling.get != nil && !s.polling.get.relayed:
 		s.mu.Unlock()
 		w.WriteHeader(http.StatusBadRequest) // EIO-P-12
 		s.fail(ReasonTransportError, errPollOverlap)
 		return
 	}
-	p := &poll{ready: make(chan struct{}, 1)}
-	s.polling.get = p
+	p := newPoll(r)
+	s.replaceLocked(p)
 	closing := s.state == stateClosing && s.out.empty()
 	s.mu.Unlock()
 	if closing {
@@ -121,30 +126,26 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 // waitPoll holds the GET until there is something to answer.
 func (s *Session) waitPoll(w http.ResponseWriter, r *http.Request, p *poll) {
 	for {
-		if packets, ok := s.takePackets(p); ok {
-			s.answerPoll(w, r, packets, false)
+		packets, ok := s.takePackets(p)
+		switch {
+		case ok && packets == nil:
+			w.WriteHeader(http.StatusBadRequest) // another GET has taken its place
+			return
+		case ok:
+			s.answerPoll(w, r, p, packets)
 			return
 		}
 		select {
 		case <-p.ready:
 		case <-r.Context().Done():
-			// A client that has cut its poll is gone: nothing may be put on a wire
-			// that nobody reads (HRD-22).
-			s.mu.Lock()
-			waits := s.polling != nil && s.polling.get == p // not after an upgrade
-			if waits {
-				s.polling.get = nil
-			}
-			s.mu.Unlock()
-			if waits {
-				s.fail(ReasonTransportError, errPollCut)
-			}
+			s.pollLost(p, errPollCut) // HRD-22
 			return
 		}
 	}
 }
 
-// takePackets ends the wait of p if there is something to answer.
+// takePackets ends the wait of p if there is something to answer. What p has no
+// right to any more is nil.
 func (s *Session) takePackets(p *poll) ([]*Packet, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,10 +155,13 @@ func (s *Session) takePackets(p *poll) ([]*Packet, bool) {
 		packets = []*Packet{ps.goodbye}
 	case ps == nil: // upgraded with a poll pending (EIO-U-06)
 		return []*Packet{closing}, true
+	case ps.get != p:
+		return nil, true
 	case s.out.empty():
 		return nil, false
 	default:
 		packets = s.out.takePackets()
+		ps.takenLocked(p, packets)
 		s.drainedLocked()
 	}
 	if s.polling.get == p {
@@ -168,7 +172,7 @@ func (s *Session) takePackets(p *poll) ([]*Packet, bool) {
 
 // answerLastPoll ends a session that was closing (EIO-C-06).
 func (s *Session) answerLastPoll(w http.ResponseWriter, r *http.Request) {
-	s.answerPoll(w, r, []*Packet{noopPacket, closing}, false)
+	_ = s.writePackets(w, r, []*Packet{noopPacket, closing}, false)
 	s.endClosing()
 }
 
@@ -183,8 +187,20 @@ func (s *Session) endClosing() {
 	s.end(c.Reason, c.Cause)
 }
 
-// answerPoll writes packets as the response of a GET.
-func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, packets []*Packet, handshake bool) {
+// answerPoll answers p with packets.
+func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, p *poll, packets []*Packet) {
+	err := s.writePackets(w, r, packets, false)
+	switch {
+	case err == nil:
+	case p.relayed:
+		s.pollLost(p, err)
+	default:
+		s.fail(ReasonTransportError, err)
+	}
+}
+
+// writePackets writes packets as the response of a GET.
+func (s *Session) writePackets(w http.ResponseWriter, r *http.Request, packets []*Packet, handshake bool) error {
 	body, contentType, compress := s.encodePayload(packets)
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout)) // HRD-10; not every writer has one
@@ -193,9 +209,10 @@ func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, packets []*
 	if err == nil { // or a failure would stay with net/http
 		err = rc.Flush()
 	}
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		s.fail(ReasonTransportError, err)
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
 	}
+	return err
 }
 
 // encodePayload encodes packets for one body; all of them, whatever their size
@@ -269,6 +286,8 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestTimeout)
 		s.fail(ReasonTransportError, err)
 		return
+	case err != nil && isRelayed(r):
+		return // nothing of it was handled, and the client knows that it failed
 	case err != nil:
 		s.fail(ReasonTransportError, errPostCut)
 		return

@@ -127,7 +127,9 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, q *query) 
 	sess := s.session(q.sid)
 	switch {
 	case sess == nil:
-		s.refuse(w, r, &refusal{code: codeUnknownSession})
+		if s.cfg.Unknown == nil || !s.cfg.Unknown(w, r, q.sid) {
+			s.refuse(w, r, &refusal{code: codeUnknownSession})
+		}
 	case upgrade != (q.transport == TransportWebSocket): // EIO-E-10, -12
 		s.refuse(w, r, &refusal{code: codeBadRequest, cause: "TRANSPORT_MISMATCH"})
 	case q.protocol() != sess.proto:
@@ -293,7 +295,9 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query) {
 		c.Value = sess.id
 		http.SetCookie(w, &c)
 	}
-	sess.answerPoll(w, r, []*Packet{s.openPacket(sess)}, true)
+	if err := sess.writePackets(w, r, []*Packet{s.openPacket(sess)}, true); err != nil {
+		sess.fail(ReasonTransportError, err)
+	}
 }
 
 // openWebSocket answers a handshake by WebSocket.
