@@ -48,8 +48,8 @@ func (discard) Receive(*adapter.Message) {}
 func BenchmarkDecodeBroadcast(b *testing.B) {
 	sender := wire{uid: "0123456789", namespace: "/"}
 	cfg, _ := Config{}.withDefaults()
-	here := newClassic(&links{cfg: cfg}, discard{adaptertest.NewHost("node", "/")})
-	elsewhere := newClassic(&links{cfg: cfg}, adaptertest.NewHost("node", "/"))
+	here := newClassic(cfg, discard{adaptertest.NewHost("node", "/")}, "me")
+	elsewhere := newClassic(cfg, adaptertest.NewHost("node", "/"), "me")
 	for name, m := range benchMessages() {
 		msg, _, err := sender.encode(m)
 		if err != nil {
@@ -58,7 +58,7 @@ func BenchmarkDecodeBroadcast(b *testing.B) {
 		b.Run("delivered/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := here.onBroadcast(msg); err != nil {
+				if _, err := here.decodeBroadcast(msg); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -66,7 +66,7 @@ func BenchmarkDecodeBroadcast(b *testing.B) {
 		b.Run("dropped/"+name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := elsewhere.onBroadcast(msg); err != errForeign {
+				if _, err := elsewhere.decodeBroadcast(msg); err != errForeign {
 					b.Fatal(err)
 				}
 			}

@@ -24,13 +24,6 @@ type channels struct {
 	base    []baseChannel
 }
 
-// baseChannel is subscribed while the adapter runs.
-type baseChannel struct {
-	name    string
-	pattern bool
-	kind    routeKind
-}
-
 func newChannels(cfg Config, h adapter.Host, uid string) channels {
 	around := "#" + h.Namespace() + "#"
 	c := channels{

@@ -53,7 +53,8 @@ type Config struct {
 	ProbeInterval, ProbeTimeout time.Duration
 
 	// Logger gets losses and returns of the connection (warn, info), refused
-	// commands (error) and bad messages (debug). Nil discards.
+	// commands (error) and bad messages (warn, one a second and namespace). Nil
+	// discards.
 	Logger *slog.Logger
 }
 

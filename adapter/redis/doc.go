@@ -3,6 +3,9 @@
 // @socket.io/redis-adapter and the emitters that publish for it: nodes of
 // Fanwire and of Node.js form one cluster.
 //
+// [member] is one namespace of one node, on any wire. What differs between the
+// wires is behind [protocol]: channels and codecs, pure functions of messages.
+//
 // # Goroutines
 //
 // A node has one link to Redis for all of its namespaces: [link.run] owns the
@@ -31,8 +34,9 @@
 //
 // # Locks
 //
-// Publish holds classic.mu for reading while it pushes: classic.mu before
-// outbox.mu. subscriptions.mu is innermost: nothing is called under it, and
-// RoomAdded takes no other but classic.mu, for reading and only to look at it. So
-// a node may call RoomAdded while it holds the lock of a room.
+// Publish encodes without a lock, and holds member.mu while it numbers a message
+// and pushes it, so that numbers and queue agree: member.mu before outbox.mu.
+// subscriptions.mu is innermost: nothing is called under it, and RoomAdded takes no
+// other but member.mu, only to look at it. So a node may call RoomAdded while it
+// holds the lock of a room.
 package redis

@@ -17,7 +17,7 @@ const maxKeys = 64
 type frame struct {
 	values values
 	fields []field
-	ext    []byte // value of extKey, MessagePack only
+	extras extras
 }
 
 type field struct{ key, value []byte }
@@ -37,8 +37,8 @@ type values interface {
 	object(v []byte) (f frame, ok bool, err error)
 	// items yields the items of an array; ok is false for anything else.
 	items(v []byte) (seq iter.Seq[[]byte], ok bool)
-	// payload translates v into JSON with attachments.
-	payload(v, ext []byte) (adapter.Payload, error)
+	// payload translates v into JSON with attachments; raw takes its place.
+	payload(v, raw []byte) (adapter.Payload, error)
 }
 
 // readFrame takes a message apart. JSON begins with a brace, anything else is
@@ -119,7 +119,7 @@ func (f frame) payload(key string) (adapter.Payload, error) {
 	if len(v) == 0 {
 		return adapter.Payload{}, nil
 	}
-	return f.values.payload(v, f.ext)
+	return f.values.payload(v, f.extras.raw)
 }
 
 // event is payload for an array that begins with a name.

@@ -72,7 +72,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Add(unhex(f, "85a3756964a633792d6b326fa9726571756573744964a66b6a426f4f58a47479706507a67061636b657483a47479706502a46461746192a171a17aa36e7370a12fa46f70747383a5726f6f6d7391a27231a665786365707490a5666c61677381a774696d656f7574cd01f4"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, single, err := wire{uid: "someone", namespace: "/"}.readRequest(b)
+		m, single, err := readRequest(wire{uid: "someone", namespace: "/"}, b)
 		if err != nil {
 			return
 		}
@@ -85,7 +85,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil || !request {
 			t.Fatalf("%+v does not encode: %v", m, err)
 		}
-		m2, _, err := wire{uid: "someone", namespace: "/"}.readRequest(again)
+		m2, _, err := readRequest(wire{uid: "someone", namespace: "/"}, again)
 		if err != nil {
 			t.Fatalf("%q: %v", again, err)
 		}
@@ -155,7 +155,7 @@ func TestAllocation(t *testing.T) {
 	packet := append(append([]byte("\x93\xa1x\x83\xa4type\x02\xa4data"), bins...), "\xa3nsp\xa1/\x83\xa5rooms\x90\xa6except\x90\xa5flags\x80"...)
 	w := wire{uid: "me", namespace: "/"}
 	broadcast := func(b []byte) { _, _ = decodeBroadcast(b, "/") }
-	request := func(b []byte) { _, _, _ = w.readRequest(b) }
+	request := func(b []byte) { _, _, _ = readRequest(w, b) }
 	answer := func(b []byte) { _, _ = w.readAnswer(b) }
 	tests := []struct {
 		name string

@@ -73,7 +73,13 @@ func (j jsonValues) object(v []byte) (f frame, ok bool, err error) {
 	for member := range socketio.SplitArgs(inside(v)) {
 		n := keyLen(member)
 		value := trimSpace(trimSpace(member[n:])[1:])
-		if err := f.add(member[1:n-1], value); err != nil {
+		key := member[1 : n-1]
+		if string(key) == extKey && value[0] == '{' {
+			err = f.extras.readJSON(value)
+		} else {
+			err = f.add(key, value)
+		}
+		if err != nil {
 			return frame{}, false, err
 		}
 	}

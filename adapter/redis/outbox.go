@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/adapter/internal/queue"
 )
 
@@ -17,13 +18,71 @@ const (
 	lanes
 )
 
-// item is a message for Redis.
+// verb is the command that hands an item to Redis.
+type verb uint8
+
+const (
+	verbPublish verb = iota
+	verbSPublish
+	verbXAdd
+)
+
+// verbNames are ready to be arguments of go-redis.
+var verbNames = [...]any{verbPublish: "publish", verbSPublish: "spublish", verbXAdd: "xadd"}
+
+// item is a message for Redis: a command of the verb, the channel or the key of a
+// stream, the arguments of an entry, and the payload.
 type item struct {
 	channel string
 	payload []byte
 	since   time.Time
+	verb    verb
 	lane    lane
 	to      *counters // of the sender
+	entry   *entry    // of XADD
+}
+
+// entry is what an item for a stream has besides: the payload is its last value.
+type entry struct {
+	args []any // strings and numbers
+	// outcome gets what became of it; nil if nobody waits. It must have room for
+	// one.
+	outcome chan<- outcome
+}
+
+// outcome is what Redis has said to an item, or why it was not asked.
+type outcome struct {
+	id  string // of an entry of a stream
+	err error
+}
+
+// size is what it counts for in the outbox.
+func (it *item) size() int {
+	n := len(it.payload)
+	if it.entry == nil {
+		return n
+	}
+	for _, a := range it.entry.args {
+		if s, ok := a.(string); ok {
+			n += len(s)
+		} else {
+			n += 8
+		}
+	}
+	return n
+}
+
+// tell passes on what became of it.
+func (it *item) tell(id string, err error) {
+	if it.entry != nil && it.entry.outcome != nil {
+		it.entry.outcome <- outcome{id, err}
+	}
+}
+
+// dropped counts it as given up.
+func (it *item) dropped() {
+	it.to.publishDropped.Add(1)
+	it.tell("", adapter.ErrBacklog)
 }
 
 // outbox holds what waits for Redis: bounded in bytes and age, the oldest are
@@ -53,8 +112,9 @@ func newOutbox(maxMessages, maxAnswers int, maxAge time.Duration) *outbox {
 // because they had waited for too long.
 func (o *outbox) push(it item) (dropped int) {
 	o.mu.Lock()
-	dropped = o.dropOld(it.lane, it.since, len(it.payload))
-	o.waiting[it.lane].Push(it, len(it.payload))
+	size := it.size()
+	dropped = o.dropOld(it.lane, it.since, size)
+	o.waiting[it.lane].Push(it, size)
 	o.pushed[it.lane]++
 	o.mu.Unlock()
 	select {
@@ -75,7 +135,7 @@ func (o *outbox) dropOld(l lane, now time.Time, size int) (dropped int) {
 			break
 		}
 		w.Pop()
-		it.to.publishDropped.Add(1)
+		it.dropped()
 		dropped++
 	}
 	o.finish(l, dropped)
@@ -163,7 +223,7 @@ func (o *outbox) expire(items []item, now time.Time) (kept []item) {
 			kept = append(kept, it)
 			continue
 		}
-		it.to.publishDropped.Add(1)
+		it.dropped()
 		old = append(old, it)
 	}
 	o.done(old)

@@ -66,18 +66,17 @@ func (p packValues) object(v []byte) (f frame, ok bool, err error) {
 	}
 	f.values = p
 	for key := range r.Map() {
-		value := r.Raw()
-		if string(key) == extKey {
-			f.ext = value
+		if string(key) == extKey && r.Kind() == msgpack.Map {
+			f.extras.readPack(r)
 			continue
 		}
-		if err := f.add(key, value); err != nil {
+		if err := f.add(key, r.Raw()); err != nil {
 			return frame{}, false, err
 		}
 	}
 	return f, r.End() == nil, r.End()
 }
 
-func (packValues) payload(v, ext []byte) (adapter.Payload, error) {
-	return readPayload(v, ext)
+func (packValues) payload(v, raw []byte) (adapter.Payload, error) {
+	return readPayload(v, raw)
 }

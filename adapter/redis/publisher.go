@@ -1,12 +1,15 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/fanwire/fanwire/adapter"
 )
 
 // One pipeline carries this much at most.
@@ -36,11 +39,11 @@ const (
 	countEvery  = 10 * time.Second // how often a publishing node counts the nodes
 )
 
-// publishCmd is PUBLISH, at most once: whatever the caller's client is
-// configured to do, go-redis does not repeat a pipeline in which a command says
-// NoRetry. With retries a message can be published twice (HRD-63).
+// publishCmd is the command of an item, at most once: whatever the caller's
+// client is configured to do, go-redis does not repeat a pipeline in which a
+// command says NoRetry. With retries a message can be published twice (HRD-63).
 type publishCmd struct {
-	*goredis.IntCmd
+	goredis.Cmder
 	payload *wireBytes
 }
 
@@ -63,7 +66,19 @@ func (w *wireBytes) MarshalBinary() ([]byte, error) {
 
 func newPublish(ctx context.Context, it item) publishCmd {
 	w := &wireBytes{b: it.payload}
-	return publishCmd{goredis.NewIntCmd(ctx, "publish", it.channel, w), w}
+	if it.entry == nil {
+		return publishCmd{goredis.NewIntCmd(ctx, verbNames[it.verb], it.channel, w), w}
+	}
+	args := append([]any{verbNames[it.verb], it.channel}, it.entry.args...)
+	return publishCmd{goredis.NewStringCmd(ctx, append(args, w)...), w}
+}
+
+// id is that of the entry, if one was made.
+func (c publishCmd) id() string {
+	if s, ok := c.Cmder.(*goredis.StringCmd); ok {
+		return s.Val()
+	}
+	return ""
 }
 
 // sent reports that Redis has confirmed it.
@@ -182,7 +197,7 @@ func (l *link) await(ctx context.Context, wake <-chan struct{}, d time.Duration)
 func (l *link) drop(batch []item) {
 	for len(batch) > 0 {
 		for _, it := range batch {
-			it.to.publishDropped.Add(1)
+			it.dropped()
 		}
 		l.out.done(batch)
 		batch = l.out.take(batch[:0], batchItems, batchBytes)
@@ -208,7 +223,7 @@ func (l *link) send(ctx context.Context, items []item) (again []item) {
 			again = append(again, items[i])
 			continue
 		}
-		items[i].count(c)
+		items[i].settle(c)
 		finished = append(finished, items[i])
 	}
 	l.out.done(finished)
@@ -226,11 +241,14 @@ func isRefusal(err error) bool {
 	return errors.As(err, &answer)
 }
 
-func (it item) count(c publishCmd) {
+// settle counts what became of it.
+func (it *item) settle(c publishCmd) {
 	if !c.sent() {
 		it.to.publishErrors.Add(1)
+		it.tell("", cmp.Or(c.Err(), adapter.ErrBacklog))
 		return
 	}
+	it.tell(c.id(), nil)
 	it.to.published.Add(1)
 	it.to.publishedBytes.Add(uint64(len(it.payload)))
 }

@@ -288,7 +288,7 @@ func (c *connection) check(now time.Time) error {
 	switch c.live.look(now, l.arrived.Load(), l.cfg.ProbeInterval, l.cfg.ProbeTimeout) {
 	case liveProbe:
 		probe := strconv.FormatUint(l.probes.Add(1), 10)
-		l.out.push(item{channel: l.own, payload: []byte(probe), since: now, lane: laneMessages, to: &counters{}})
+		l.out.push(item{verb: verbPublish, channel: l.own, payload: []byte(probe), since: now, lane: laneMessages, to: &counters{}})
 	case liveDead:
 		return errDeaf
 	}

@@ -17,11 +17,11 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 type broadcast struct {
 	uid    string
 	packet []byte // MessagePack
-	ext    []byte // MessagePack, empty if absent
 	target adapter.Target
+	extras extras
 }
 
-// readBroadcast reads the array of three or, between Fanwire nodes, four. The
+// readBroadcast reads the array of three, or of more between Fanwire nodes. The
 // packet is only passed over.
 func readBroadcast(b []byte) (m broadcast, err error) {
 	r := msgpack.NewReader(b)
@@ -33,8 +33,8 @@ func readBroadcast(b []byte) (m broadcast, err error) {
 	m.packet = r.Raw()
 	m.target = readOpts(r, len(b))
 	for i := 3; i < n && r.Err() == nil; i++ {
-		if i == 3 && r.Kind() == msgpack.Map {
-			m.ext = r.Raw()
+		if r.Kind() == msgpack.Map {
+			m.extras.readPack(r)
 		} else {
 			r.Skip()
 		}
@@ -95,9 +95,9 @@ type packet struct {
 	payload   adapter.Payload
 }
 
-// readPacket decodes {type, data, nsp} (CLU-R-13) with the raw JSON of ext in
+// readPacket decodes {type, data, nsp} (CLU-R-13) with raw JSON in
 // place of data, if it is there.
-func readPacket(b, ext []byte) (p packet, err error) {
+func readPacket(b, raw []byte) (p packet, err error) {
 	p.namespace = "/" // CLU-R-17
 	r := msgpack.NewReader(b)
 	typ, data := int64(typeNone), []byte(nil)
@@ -119,9 +119,9 @@ func readPacket(b, ext []byte) (p packet, err error) {
 	case typ != packetEvent && typ != packetBinaryEvent || !startsWithName(data):
 		return p, errEvent
 	}
-	p.payload, err = readPayload(data, ext)
+	p.payload, err = readPayload(data, raw)
 	if err == nil && !isEvent(p.payload.Data) {
-		err = errEvent // ext says so
+		err = errEvent // raw says so
 	}
 	return p, err
 }
@@ -137,8 +137,8 @@ func startsWithName(data []byte) bool {
 }
 
 // readPayload translates one MessagePack value into JSON, which may be four times
-// as long (HRD-03). The attachments alias b. Raw JSON of ext takes its place.
-func readPayload(b, ext []byte) (p adapter.Payload, err error) {
+// as long (HRD-03). The attachments alias b. Raw JSON takes its place.
+func readPayload(b, raw []byte) (p adapter.Payload, err error) {
 	lim := msgpack.Limits{Depth: maxDepth, Bytes: 64<<10 + 4*len(b), Attachments: maxItems(len(b), 48)}
 	var rest []byte
 	p.Data, p.Attachments, rest, err = msgpack.AppendJSON(make([]byte, 0, len(b)+len(b)/4+16), nil, b, lim)
@@ -147,31 +147,21 @@ func readPayload(b, ext []byte) (p adapter.Payload, err error) {
 		return p, err
 	case len(rest) > 0:
 		return p, msgpack.ErrTrailing
-	case len(ext) > 0:
-		err = readRaw(&p, ext)
+	case len(raw) > 0:
+		err = readRaw(&p, raw)
 	}
 	return p, err
 }
 
-// readRaw puts the raw JSON of ext in place of p's (HRD-06).
-func readRaw(p *adapter.Payload, ext []byte) error {
-	r := msgpack.NewReader(ext)
-	for key := range r.Map() {
-		if string(key) != extRaw {
-			continue
-		}
-		raw := r.Bytes()
-		if r.Err() != nil {
-			break
-		}
-		if !socketio.Valid(raw, maxDepth) {
-			return errNotJSON
-		}
-		keep := func(dst []byte, num int) []byte { return appendPlaceholder(dst, int64(num)) }
-		if _, err := socketio.ReplacePlaceholders(nil, raw, len(p.Attachments), keep); err != nil {
-			return err
-		}
-		p.Data = raw
+// readRaw puts raw JSON in place of p's (HRD-06).
+func readRaw(p *adapter.Payload, raw []byte) error {
+	if !socketio.Valid(raw, maxDepth) {
+		return errNotJSON
 	}
-	return r.End()
+	keep := func(dst []byte, num int) []byte { return appendPlaceholder(dst, int64(num)) }
+	if _, err := socketio.ReplacePlaceholders(nil, raw, len(p.Attachments), keep); err != nil {
+		return err
+	}
+	p.Data = raw
+	return nil
 }

@@ -1,24 +1,15 @@
 package redis
 
 import (
-	"errors"
 	"math"
 	"time"
 
 	"github.com/fanwire/fanwire/adapter"
 )
 
-// errForeign says that a message is well formed but not for this node: its own,
-// an answer to another node, of another namespace, or of an unknown type.
-var errForeign = errors.New("not for this node")
-
 // readRequest decodes a message of the request channel. single tells that it has
 // the old form for one socket, whose owner confirms it (CLU-R-34).
-func (w wire) readRequest(b []byte) (m *adapter.Message, single bool, err error) {
-	f, err := readFrame(b)
-	if err != nil {
-		return nil, false, err
-	}
+func (w wire) readRequest(f frame) (m *adapter.Message, single bool, err error) {
 	m = &adapter.Message{}
 	m.From, _ = f.text("uid")
 	m.RequestID, _ = f.text("requestId")
@@ -128,7 +119,7 @@ func (w wire) readAckedBroadcast(f frame, m *adapter.Message) error {
 	if typ := packet.number("type"); typ != packetEvent && typ != packetBinaryEvent {
 		return errEvent
 	}
-	packet.ext = f.ext
+	packet.extras = f.extras
 	m.Packet, err = packet.event("data")
 	return err
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/protocol/msgpack"
-	"github.com/fanwire/fanwire/protocol/socketio"
 )
 
 // Message types of the classic wire on the request and response channels
@@ -33,14 +32,6 @@ const (
 const (
 	packetEvent       = 2
 	packetBinaryEvent = 5
-)
-
-// extKey is the key of what only Fanwire reads in maps; in the broadcast array
-// it is the fourth element (CLU-G-12). It is a map, where extRaw holds JSON that
-// MessagePack cannot (HRD-06).
-const (
-	extKey = "fanwire"
-	extRaw = "raw"
 )
 
 // maxDepth is how deep a payload may be nested (HRD-05), and maxAround how much
@@ -134,7 +125,7 @@ func (w wire) appendBroadcast(dst []byte, m *adapter.Message) ([]byte, error) {
 		return dst, nil
 	}
 	dst[start]++ // an array of four
-	return appendExt(dst, m.Packet)
+	return appendRaw(dst, m.Packet)
 }
 
 // appendAckedBroadcast appends {uid, requestId, type, packet, opts} (CLU-R-28).
@@ -156,7 +147,7 @@ func (w wire) appendAckedBroadcast(dst []byte, m *adapter.Message) ([]byte, erro
 		return dst, nil
 	}
 	dst[start]++ // a map of six
-	return appendExt(msgpack.AppendString(dst, extKey), m.Packet)
+	return appendRaw(msgpack.AppendString(dst, extKey), m.Packet)
 }
 
 // grow makes room for a message, so that appending rarely has to.
@@ -234,25 +225,6 @@ func appendOpts(dst []byte, t adapter.Target, timeout time.Duration) []byte {
 	return dst
 }
 
-// appendExt appends the map with the raw JSON, its placeholders numbered in the
-// order in which a receiver finds the attachments.
-func appendExt(dst []byte, p adapter.Payload) ([]byte, error) {
-	next := int64(0)
-	raw, err := socketio.ReplacePlaceholders(nil, p.Data, len(p.Attachments), func(dst []byte, _ int) []byte {
-		dst = appendPlaceholder(dst, next)
-		next++
-		return dst
-	})
-	if err != nil {
-		return nil, fmt.Errorf("packet: %w", err)
-	}
-	return msgpack.AppendString(appendExtHead(dst), raw), nil
-}
-
-func appendExtHead(dst []byte) []byte {
-	return msgpack.AppendString(msgpack.AppendMap(dst, 1), extRaw)
-}
-
 // encodeAnswer returns m as it is published on a response channel.
 func (w wire) encodeAnswer(m *adapter.Message) ([]byte, error) {
 	switch {
@@ -288,5 +260,5 @@ func (w wire) appendValueAnswer(dst []byte, typ int64, key string, m *adapter.Me
 		return dst, nil
 	}
 	dst[start]++
-	return appendExt(msgpack.AppendString(dst, extKey), m.Packet)
+	return appendRaw(msgpack.AppendString(dst, extKey), m.Packet)
 }

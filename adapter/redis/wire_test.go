@@ -139,11 +139,20 @@ func decodeBroadcast(b []byte, namespace string) (*adapter.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := readPacket(m.packet, m.ext)
+	p, err := readPacket(m.packet, m.extras.raw)
 	if err == nil && p.namespace != namespace {
 		err = errForeign
 	}
 	return &adapter.Message{Kind: adapter.Broadcast, From: m.uid, Target: m.target, Packet: p.payload}, err
+}
+
+// readRequest is what the worker does with a request.
+func readRequest(w wire, b []byte) (*adapter.Message, bool, error) {
+	f, err := readFrame(b)
+	if err != nil {
+		return nil, false, err
+	}
+	return w.readRequest(f)
 }
 
 // TestTruncatedBroadcasts: no prefix of a message is a message.
@@ -206,7 +215,7 @@ func checkRequest(t *testing.T, text string, want adapter.Message, same bool) {
 	if strings.Contains(text, uidA) {
 		want.From = uidA
 	}
-	got, _, err := wire{uid: "someone", namespace: "/"}.readRequest([]byte(text))
+	got, _, err := readRequest(wire{uid: "someone", namespace: "/"}, []byte(text))
 	if want.Kind == 0 {
 		if err == nil {
 			t.Fatalf("taken: %+v", got)
@@ -229,7 +238,7 @@ func checkRequest(t *testing.T, text string, want adapter.Message, same bool) {
 	if err != nil || !request || string(enc) != text {
 		t.Errorf("encoded %s, %v, %v\nwant    %s", enc, request, err, text)
 	}
-	if _, _, err := w.readRequest(enc); !errors.Is(err, errForeign) {
+	if _, _, err := readRequest(w, enc); !errors.Is(err, errForeign) {
 		t.Errorf("our own request came back: %v", err) // CLU-G-05
 	}
 }
@@ -258,11 +267,11 @@ func TestAckedBroadcast(t *testing.T) {
 		Target: adapter.Target{Rooms: []string{"r1"}}, Packet: event(`["q","z"]`),
 	}
 	b := unhex(t, captured)
-	got, _, err := wire{uid: "someone", namespace: "/"}.readRequest(b)
+	got, _, err := readRequest(wire{uid: "someone", namespace: "/"}, b)
 	if err != nil || !equalMessages(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if _, _, err := (wire{uid: "someone", namespace: "/chat"}).readRequest(b); !errors.Is(err, errForeign) {
+	if _, _, err := readRequest(wire{uid: "someone", namespace: "/chat"}, b); !errors.Is(err, errForeign) {
 		t.Errorf("taken in another namespace: %v", err)
 	}
 	w := wire{uid: uidA, namespace: "/"}
@@ -414,7 +423,7 @@ func TestBadRaw(t *testing.T) {
 			t.Fatal(err)
 		}
 		b = appendOpts(b, adapter.Target{}, 0)
-		b = msgpack.AppendString(appendExtHead(b), raw)
+		b = msgpack.AppendString(appendRawHead(b), raw)
 		if m, err := decodeBroadcast(b, "/"); err == nil {
 			t.Errorf("%.40s was taken: %.40s", raw, m.Packet.Data)
 		}
@@ -436,7 +445,7 @@ func TestDepth(t *testing.T) {
 		}
 		var got *adapter.Message
 		if request {
-			got, _, err = other.readRequest(b)
+			got, _, err = readRequest(other, b)
 		} else {
 			got, err = decodeBroadcast(b, "/")
 		}
@@ -445,7 +454,7 @@ func TestDepth(t *testing.T) {
 		}
 	}
 	for _, text := range []string{nested(129), nested(5000)} {
-		if _, _, err := other.readRequest([]byte(`{"type":6,"data":` + text + `}`)); err == nil {
+		if _, _, err := readRequest(other, []byte(`{"type":6,"data":`+text+`}`)); err == nil {
 			t.Error("JSON nested too deep was taken")
 		}
 		b := append([]byte{0x93, 0xa0}, "\x83\xa4type\x02\xa4data"...)

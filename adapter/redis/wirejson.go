@@ -83,7 +83,7 @@ func (w wire) appendBinaryServerEvent(dst []byte, id string, m *adapter.Message)
 		return dst, nil
 	}
 	dst[start]++
-	return appendExt(msgpack.AppendString(dst, extKey), m.Packet)
+	return appendRaw(msgpack.AppendString(dst, extKey), m.Packet)
 }
 
 // appendJSONAnswer appends the answers that are JSON (CLU-R-21 to CLU-R-29). The

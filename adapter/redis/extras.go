@@ -1,0 +1,148 @@
+package redis
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/protocol/msgpack"
+	"github.com/fanwire/fanwire/protocol/socketio"
+)
+
+// extKey is the key of what only Fanwire reads in objects; in the broadcast array
+// it is what follows the third element (CLU-G-12). It is a map with the keys
+// below; others are passed over.
+const (
+	extKey = "fanwire"
+
+	extRaw       = "raw"
+	extNumber    = "s"
+	extKept      = "j"
+	extPublisher = "p"
+)
+
+// extras are what only Fanwire reads in a message. All are optional.
+type extras struct {
+	raw       []byte // JSON that MessagePack cannot hold exactly (HRD-06)
+	number    uint64 // of the message, among those of its publisher in its channel (HRD-62)
+	kept      uint64 // of the event, in the journal of its publisher
+	publisher string // where the uid does not name it
+}
+
+// stampPayload adds x, all but raw, to a finished message: an array or object of
+// MessagePack with less than 15 items, or an object of JSON that is not empty. A
+// message that holds a map of extras already gets a second one.
+func stampPayload(b []byte, x extras) []byte {
+	switch {
+	case x.number == 0 && x.kept == 0 && x.publisher == "":
+		return b
+	case b[0] == '{':
+		b = append(b[:len(b)-1], `,"`+extKey+`":`...)
+		return append(x.appendJSON(b), '}')
+	case b[0]>>4 == 0x8:
+		b = msgpack.AppendString(b, extKey)
+	}
+	b[0]++
+	return x.appendPack(b)
+}
+
+// appendPack appends the map as MessagePack.
+func (x extras) appendPack(dst []byte) []byte {
+	start := len(dst)
+	dst = msgpack.AppendMap(dst, 0)
+	for _, n := range [...]struct {
+		key string
+		n   uint64
+	}{{extNumber, x.number}, {extKept, x.kept}} {
+		if n.n > 0 {
+			dst[start]++
+			dst = msgpack.AppendInt(msgpack.AppendString(dst, n.key), int64(n.n))
+		}
+	}
+	if x.publisher != "" {
+		dst[start]++
+		dst = appendMember(dst, extPublisher, x.publisher)
+	}
+	return dst
+}
+
+// appendJSON appends the object as JSON.
+func (x extras) appendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	if x.number > 0 {
+		dst = strconv.AppendUint(append(dst, `"s":`...), x.number, 10)
+	}
+	if x.kept > 0 {
+		dst = strconv.AppendUint(append(comma(dst), `"j":`...), x.kept, 10)
+	}
+	if x.publisher != "" {
+		dst = appendString(append(comma(dst), `"p":`...), x.publisher)
+	}
+	return append(dst, '}')
+}
+
+// comma separates what follows from what stands before it in an object.
+func comma(dst []byte) []byte {
+	if dst[len(dst)-1] == '{' {
+		return dst
+	}
+	return append(dst, ',')
+}
+
+// readPack reads the map of MessagePack that comes next.
+func (x *extras) readPack(r *msgpack.Reader) {
+	for key := range r.Map() {
+		switch string(key) {
+		case extRaw:
+			x.raw = r.Bytes()
+		case extNumber:
+			x.number = r.Uint()
+		case extKept:
+			x.kept = r.Uint()
+		case extPublisher:
+			x.publisher = r.Text()
+		}
+	}
+}
+
+// readJSON reads the value of extKey in JSON.
+func (x *extras) readJSON(v []byte) error {
+	f, ok, err := jsonValues{}.object(v)
+	if !ok || err != nil {
+		return errWire
+	}
+	for _, m := range f.fields {
+		err := error(nil)
+		switch string(m.key) {
+		case extNumber:
+			x.number, err = strconv.ParseUint(string(m.value), 10, 64)
+		case extKept:
+			x.kept, err = strconv.ParseUint(string(m.value), 10, 64)
+		case extPublisher:
+			x.publisher, ok = f.values.text(m.value)
+		}
+		if !ok || err != nil {
+			return errWire
+		}
+	}
+	return nil
+}
+
+// appendRaw appends the map with the raw JSON of p, its placeholders numbered in
+// the order in which a receiver finds the attachments.
+func appendRaw(dst []byte, p adapter.Payload) ([]byte, error) {
+	next := int64(0)
+	raw, err := socketio.ReplacePlaceholders(nil, p.Data, len(p.Attachments), func(dst []byte, _ int) []byte {
+		dst = appendPlaceholder(dst, next)
+		next++
+		return dst
+	})
+	if err != nil {
+		return nil, fmt.Errorf("packet: %w", err)
+	}
+	return msgpack.AppendString(appendRawHead(dst), raw), nil
+}
+
+func appendRawHead(dst []byte) []byte {
+	return msgpack.AppendString(msgpack.AppendMap(dst, 1), extRaw)
+}

@@ -1,0 +1,265 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/adapter/internal/queue"
+)
+
+// newFactory makes the factory of an adapter that speaks a protocol.
+func newFactory(client goredis.UniversalClient, config Config, speak func(cfg Config, h adapter.Host, uid string) protocol) adapter.Factory {
+	cfg, err := config.withDefaults()
+	if _, isRing := client.(*goredis.Ring); isRing || client == nil {
+		err = errors.Join(err, fmt.Errorf("redis: cannot use a client of type %T", client))
+	}
+	ls := &links{client: client, cfg: cfg, byNode: map[string]*link{}}
+	return func(h adapter.Host) (adapter.Adapter, error) {
+		if err != nil {
+			return nil, err
+		}
+		uid := newUID()
+		return newMember(ls, h, uid, speak(cfg, h, uid)), nil
+	}
+}
+
+// newUID names an adapter instance: new in each process and namespace, and never
+// "emitter" (CLU-G-09). Official ones have six or sixteen characters.
+func newUID() string { return rand.Text()[:10] }
+
+// member is one namespace of one node: the adapter, whatever the protocol.
+type member struct {
+	// Static after construction.
+	links    *links
+	cfg      Config
+	log      *slog.Logger
+	host     adapter.Host
+	uid      string
+	protocol protocol
+	in       *queue.Inbox[delivery]
+	done     chan struct{} // closed when the worker has ended
+	c        counters
+	badLog   logLimit
+	// number gives out the numbers of a message; it may be nil. It is called under
+	// mu, so that numbers and outbox have the same order.
+	number func(it *item, m *adapter.Message) extras
+
+	subs subscriptionCounts // guarded by subscriptions.mu
+
+	mu     sync.Mutex // guards the fields below and the order of what is published
+	link   *link      // nil before Start
+	closed bool
+
+	closing sync.Once
+}
+
+func newMember(ls *links, h adapter.Host, uid string, p protocol) *member {
+	return &member{
+		links:    ls,
+		cfg:      ls.cfg,
+		log:      ls.cfg.Logger.With("node", h.NodeID(), "namespace", h.Namespace()),
+		host:     h,
+		uid:      uid,
+		protocol: p,
+		in:       queue.NewInbox[delivery](ls.cfg.MaxInbox, ls.cfg.MaxInboxBytes),
+		done:     make(chan struct{}),
+	}
+}
+
+// Start implements [adapter.Adapter]. It waits while Redis is away. Everything but
+// Close may be called meanwhile and does not wait: what is published goes to the
+// outbox, rooms are subscribed with the rest.
+func (a *member) Start(ctx context.Context) error {
+	a.mu.Lock()
+	if a.closed || a.link != nil {
+		a.mu.Unlock()
+		return adapter.ErrClosed
+	}
+	a.link = a.links.acquire(a.host.NodeID())
+	a.mu.Unlock()
+	count := a.protocol.countChannel()
+	a.link.counted.CompareAndSwap(nil, &count)
+	go a.work() // ends when Close closes the inbox, and Close waits
+	var waits []<-chan struct{}
+	for _, c := range a.protocol.base() {
+		if confirmed, _ := a.link.subs.add(c.name, c.pattern, c.kind, a); confirmed != nil {
+			waits = append(waits, confirmed)
+		}
+	}
+	for _, confirmed := range waits {
+		select {
+		case <-confirmed:
+		case <-ctx.Done():
+			return fmt.Errorf("redis: start %s: %w", a.host.Namespace(), errors.Join(ctx.Err(), a.Ready()))
+		}
+	}
+	return nil
+}
+
+// Publish implements [adapter.Adapter].
+func (a *member) Publish(_ context.Context, m *adapter.Message) (adapter.Placed, error) {
+	it, err := a.protocol.encode(m)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("redis: publish: %w", err)
+	case len(it.payload) > a.cfg.MaxMessage:
+		err = fmt.Errorf("redis: publish %d bytes: %w", len(it.payload), adapter.ErrTooLarge)
+	default:
+		err = a.stampAndPush(it, m)
+	}
+	return adapter.Placed{}, err
+}
+
+// Respond implements [adapter.Adapter].
+func (a *member) Respond(_ context.Context, to string, m *adapter.Message) error {
+	it, err := a.protocol.encodeAnswer(to, m)
+	if err != nil {
+		return fmt.Errorf("redis: respond: %w", err)
+	}
+	if len(it.payload) > a.cfg.MaxAnswer {
+		return fmt.Errorf("redis: respond with %d bytes: %w", len(it.payload), adapter.ErrTooLarge)
+	}
+	return a.push(it)
+}
+
+// stampAndPush numbers an event or a request and gives it to the outbox.
+func (a *member) stampAndPush(it item, m *adapter.Message) error {
+	it.since = time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.number != nil && a.link != nil {
+		a.protocol.stamp(&it, a.number(&it, m))
+	}
+	return a.pushLocked(it)
+}
+
+// push gives a message to the outbox.
+func (a *member) push(it item) error {
+	it.since = time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pushLocked(it)
+}
+
+// pushLocked: the lock makes sure that nothing comes after Close has emptied the
+// outbox.
+func (a *member) pushLocked(it item) error {
+	if a.closed || a.link == nil {
+		return adapter.ErrClosed
+	}
+	it.to = &a.c
+	if dropped := a.link.out.push(it); dropped > 0 {
+		return fmt.Errorf("redis: %d messages dropped: %w", dropped, adapter.ErrBacklog)
+	}
+	return nil
+}
+
+// ServerCount implements [adapter.Adapter]: the connections that are subscribed
+// to the channel that all nodes have.
+func (a *member) ServerCount(ctx context.Context) (int, error) {
+	l := a.started()
+	if l == nil {
+		return 0, adapter.ErrClosed
+	}
+	channel := a.protocol.countChannel()
+	n, err := l.subscribers(ctx, channel)
+	if err != nil {
+		return 0, fmt.Errorf("redis: count servers: %w", err)
+	}
+	if !l.subs.has(channel) {
+		n++ // Redis does not know of us at the moment
+	}
+	return max(n, 1), nil
+}
+
+// started returns the link while the adapter may use it.
+func (a *member) started() *link {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil
+	}
+	return a.link
+}
+
+// Close implements [adapter.Adapter]. It must not be called from within
+// Receive, which it waits for. Called again it does nothing, but waits as well.
+func (a *member) Close(ctx context.Context) (err error) {
+	a.closing.Do(func() { err = a.close(ctx) })
+	return err
+}
+
+func (a *member) close(ctx context.Context) error {
+	a.mu.Lock()
+	a.closed = true
+	l := a.link
+	a.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	l.subs.removeAll(a, a.protocol.base())
+	a.in.Close()
+	<-a.done
+	err := l.out.drain(ctx)
+	a.links.release(l)
+	if err != nil {
+		return fmt.Errorf("redis: close %s: not everything was published: %w", a.host.Namespace(), err)
+	}
+	return nil
+}
+
+// RoomAdded implements [adapter.RoomObserver].
+func (a *member) RoomAdded(room string) <-chan struct{} {
+	l, channel := a.started(), a.protocol.roomChannel(room)
+	if l == nil || channel == "" {
+		return nil
+	}
+	confirmed, connected := l.subs.add(channel, false, routeRoom, a)
+	if !connected {
+		return nil
+	}
+	return confirmed
+}
+
+// RoomRemoved implements [adapter.RoomObserver].
+func (a *member) RoomRemoved(room string) {
+	l, channel := a.started(), a.protocol.roomChannel(room)
+	if l != nil && channel != "" {
+		l.subs.remove(channel, false, a)
+	}
+}
+
+// Ready implements [adapter.Prober].
+func (a *member) Ready() error {
+	l := a.started()
+	if l == nil {
+		return adapter.ErrClosed
+	}
+	return l.subs.ready(a)
+}
+
+// Stats implements [adapter.Measurer].
+func (a *member) Stats() adapter.Stats {
+	s := a.c.stats()
+	a.mu.Lock()
+	l := a.link
+	a.mu.Unlock()
+	if l != nil {
+		n := l.subs.countsOf(a)
+		s.Resubscriptions = l.resets.Load()
+		s.Subscriptions = uint64(n.confirmed)
+		s.PendingRoomCalls = uint64(n.wanted - n.confirmed - n.baseMissing)
+	}
+	return s
+}
+
+// counts implements subscriber.
+func (a *member) counts() *subscriptionCounts { return &a.subs }
