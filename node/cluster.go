@@ -60,9 +60,10 @@ func (b *Broadcast) command(ctx context.Context, m adapter.Message) error {
 }
 
 // Sockets yields the selected sockets: first those of this node, then those of
-// the others as their answers come. It waits until the context's deadline,
-// without one for [Config.RequestTimeout]. If not all nodes have answered by
-// then, or the others cannot be asked, the last pair is a [*PartialError].
+// the others as their answers come. It waits until all nodes that live have
+// answered, at most until the context's deadline, without one for
+// [Config.RequestTimeout]. If some have not, or the others cannot be asked, the
+// last pair is a [*PartialError].
 func (b Broadcast) Sockets(ctx context.Context) iter.Seq2[RemoteSocket, error] {
 	return func(yield func(RemoteSocket, error) bool) {
 		for ns := range b.namespaces {
@@ -88,21 +89,14 @@ func (ns *Namespace) fetch(ctx context.Context, b *Broadcast, yield func(RemoteS
 	detach(ctx)
 	req := newRequest()
 	defer ns.requests.remove(req)
-	others, err := ns.ask(ctx, req, &adapter.Message{Kind: adapter.FetchSockets, Target: target})
-	for got := 0; got < others || err != nil; {
-		var answers []*adapter.Message
-		if err == nil {
-			answers, err = req.take(ctx)
-		}
+	ns.ask(ctx, req, &adapter.Message{Kind: adapter.FetchSockets, Target: target})
+	for m, err := range req.all(ctx, "fetch sockets") {
 		if err != nil {
-			return yield(RemoteSocket{}, &PartialError{Op: "fetch sockets", Got: got, Want: others, Err: err})
+			return yield(RemoteSocket{}, err)
 		}
-		for _, m := range answers {
-			got++
-			for i := range m.Sockets {
-				if !yield(RemoteSocket{ns: ns, info: m.Sockets[i]}, nil) {
-					return false
-				}
+		for i := range m.Sockets {
+			if !yield(RemoteSocket{ns: ns, info: m.Sockets[i]}, nil) {
+				return false
 			}
 		}
 	}
@@ -140,7 +134,8 @@ func (c *caster) Disconnect(ctx context.Context, closeSession bool) error {
 // that is no R is an error of its own; the others follow.
 //
 // All nodes tell how many recipients they have; one that disconnects before it
-// answers still counts (SIO-A-08).
+// answers still counts (SIO-A-08). The clients of a node that dies are not awaited
+// any longer, unless it is one without a known name.
 func CallAll[R any](ctx context.Context, b Broadcast, event string, values ...any) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		for a, err := range b.callAll(ctx, event, values) {
@@ -189,60 +184,26 @@ func (ns *Namespace) callAll(ctx context.Context, b *Broadcast, sc *scratch, yie
 	detach(ctx)
 	req := newRequest()
 	r := b.recipients(ns)
-	c, want := newCollector(&r, func(p adapter.Payload) { req.put(&adapter.Message{Kind: adapter.ClientAck, Packet: p}) })
+	c, want := newCollector(&r, func(p adapter.Payload) {
+		req.put(&adapter.Message{Kind: adapter.ClientAck, From: hereName, Packet: p})
+	})
+	req.who.calls, req.who.here, req.who.want = true, want, want
 	ns.pending.add(id, c)
 	defer ns.pending.remove(id)
 	defer ns.requests.remove(req)
 	ns.deliver(r, p, &payload, b.volatile)
-	others := 0
 	if !b.local {
-		others, err = ns.ask(ctx, req, &adapter.Message{Kind: adapter.Broadcast, Target: b.target(), Packet: payload})
+		ns.ask(ctx, req, &adapter.Message{Kind: adapter.Broadcast, Target: b.target(), Packet: payload})
 	}
-	return gather(ctx, req, &tally{want: want, nodes: others, err: err}, yield)
-}
-
-// tally counts the answers to a broadcast.
-type tally struct {
-	got, want int
-	nodes     int // that have not told how many recipients they have
-	err       error
-}
-
-// gather yields answers until all have come or ctx ends (SIO-A-03).
-func gather(ctx context.Context, req *request, t *tally, yield func(Args, error) bool) bool {
-	askErr := t.err
-	if askErr != nil {
-		t.nodes = 0 // this node's clients answer all the same
-	}
-	for t.nodes > 0 || t.got < t.want {
-		answers, err := req.take(ctx)
-		if err != nil {
-			return yield(Args{}, t.partial(err))
+	for m, err := range req.all(ctx, "call") { // SIO-A-03
+		switch {
+		case err != nil:
+			return yield(Args{}, err)
+		case m.Kind == adapter.ClientAck && !yield(args.Make(m.Packet.Data, m.Packet.Attachments), nil):
+			return false
 		}
-		for _, m := range answers {
-			if m.Kind == adapter.ClientCount {
-				t.nodes--
-				t.want += max(m.Count, 0)
-				continue
-			}
-			t.got++
-			if !yield(args.Make(m.Packet.Data, m.Packet.Attachments), nil) {
-				return false
-			}
-		}
-	}
-	if askErr != nil {
-		return yield(Args{}, t.partial(askErr))
 	}
 	return true
-}
-
-func (t *tally) partial(err error) *PartialError {
-	e := &PartialError{Op: "call", Got: t.got, Want: t.want, Err: err}
-	if t.nodes > 0 || t.err != nil {
-		e.Want = -1
-	}
-	return e
 }
 
 // ServerEmit sends an event to the other nodes, where the handlers that
@@ -282,9 +243,9 @@ func reservedServerEvent(event string) bool {
 
 // CallServers sends an event to the other nodes of the namespace, as
 // [Namespace.ServerEmit], and yields their answers as they come, one from each.
-// It waits until the context's deadline, without one for
-// [Config.RequestTimeout]. If some have not answered by then the last pair is a
-// [*PartialError].
+// It waits until all that live have answered, at most until the context's
+// deadline, without one for [Config.RequestTimeout]. If some have not the last
+// pair is a [*PartialError].
 func CallServers[R any](ctx context.Context, ns *Namespace, event string, values ...any) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		for a, err := range ns.callServers(ctx, event, values) {
@@ -311,21 +272,14 @@ func (ns *Namespace) callServers(ctx context.Context, event string, values []any
 		detach(ctx)
 		req := newRequest()
 		defer ns.requests.remove(req)
-		others, err := ns.ask(ctx, req, m)
-		for got := 0; got < others || err != nil; {
-			var answers []*adapter.Message
+		ns.ask(ctx, req, m)
+		for m, err := range req.all(ctx, "server event") {
+			var a Args
 			if err == nil {
-				answers, err = req.take(ctx)
+				a = args.Make(m.Packet.Data, m.Packet.Attachments)
 			}
-			if err != nil {
-				yield(Args{}, &PartialError{Op: "server event", Got: got, Want: others, Err: err})
+			if !yield(a, err) {
 				return
-			}
-			for _, m := range answers {
-				got++
-				if !yield(args.Make(m.Packet.Data, m.Packet.Attachments), nil) {
-					return
-				}
 			}
 		}
 	}

@@ -45,7 +45,9 @@
 // From another node: the adapter's receive goroutine calls Namespace.receive
 // (receive.go), which delivers broadcasts by the same function. Questions are
 // answered, and handlers of [OnServer] run, in goroutines of their own; answers go
-// to the request that waits for them (request.go).
+// to the request that waits for them (request.go). It knows who has yet to answer
+// (awaited.go) and is told by watch.go of those who have gone, so that it ends at
+// once when a node dies.
 //
 // A connection: CONNECT makes a Socket, which middlewares may refuse, in a
 // goroutine of its own if there is anything to run (connect.go). Once accepted it
@@ -63,7 +65,7 @@
 //     a CONNECT with user code has one; each handler with [Concurrent] has one,
 //     [Limits.Concurrent] at most for a socket. A namespace has one while its
 //     adapter starts, one while events of other nodes wait, one while their
-//     questions do.
+//     questions do, and one while it waits for answers, which looks who is alive.
 //   - Server.Shutdown starts one that waits for the engine.
 //   - Two timers call functions that only take a lock: the bound on an adapter's
 //     start, and the end of a broadcast with acks that another node sent.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fanwire/fanwire/node/internal/engine"
@@ -15,6 +16,9 @@ var (
 	// ErrDisconnected says that the socket has left its namespace, or never got
 	// in. Nothing was sent.
 	ErrDisconnected = errors.New("node: socket is not connected")
+	// ErrNodeGone says that a node that was asked died, or left the cluster, before
+	// it had answered. All others have.
+	ErrNodeGone = errors.New("node: a node has gone")
 	// ErrTimeout says that an answer did not come in time: before the context's
 	// deadline or, without one, the configured time (HRD-46). Such an error is
 	// a [context.DeadlineExceeded] too.
@@ -94,11 +98,17 @@ func (e *HandlerError) Unwrap() error { return e.Err }
 // PartialError ends the results of a request to several clients or nodes that
 // not all of them answered. What came was yielded before it.
 type PartialError struct {
-	Op      string   // what was asked: "call", "fetch sockets", "server event"
-	Got     int      // answers that came
-	Want    int      // answers that were expected, -1 when that is not known
-	Missing []string // who did not answer, where that is known
-	Err     error    // why it ended: ErrTimeout, the context's error, the adapter's
+	Op   string // what was asked: "call", "fetch sockets", "server event"
+	Got  int    // answers that came
+	Want int    // answers that were expected, -1 when that is not known
+	// Missing are the ids of the nodes that did not answer, or that went before all
+	// of their clients had. A node whose clients alone did not answer in time is not
+	// among them.
+	Missing []string
+	// Unnamed is how many more nodes did not answer whose ids are not known, such as
+	// official ones.
+	Unnamed int
+	Err     error // why it ended: ErrTimeout, ErrNodeGone, the context's error, the adapter's
 }
 
 func (e *PartialError) Error() string {
@@ -107,8 +117,12 @@ func (e *PartialError) Error() string {
 		want = fmt.Sprint(e.Want)
 	}
 	text := fmt.Sprintf("node: %s: %d of %s answered", e.Op, e.Got, want)
-	if len(e.Missing) > 0 {
-		text += " (not " + strings.Join(e.Missing, ", ") + ")"
+	missing := slices.Clone(e.Missing)
+	if e.Unnamed > 0 {
+		missing = append(missing, fmt.Sprint(e.Unnamed, " without a known id"))
+	}
+	if len(missing) > 0 {
+		text += " (not " + strings.Join(missing, ", ") + ")"
 	}
 	return fmt.Sprintf("%s: %v", text, e.Err)
 }

@@ -25,7 +25,10 @@ func (ns *Namespace) receive(m *adapter.Message) {
 	case adapter.Broadcast:
 		ns.receiveBroadcast(m)
 	case adapter.Join, adapter.Leave, adapter.Disconnect:
-		ns.obey(m, ns.recipients(m.Target.Rooms, m.Target.Except, ""))
+		n := ns.obey(m, ns.recipients(m.Target.Rooms, m.Target.Except, ""))
+		if m.Kind == adapter.Disconnect && m.RequestID != "" {
+			ns.respond(m.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: m.RequestID, Count: n})
+		}
 	case adapter.FetchSockets, adapter.FetchIDs, adapter.FetchRooms:
 		taken = ns.fetches.do(&ns.srv.tasks, maxFetches, func() { ns.answerFetch(m) })
 	case adapter.ServerEvent:
@@ -67,8 +70,9 @@ func (ns *Namespace) receiveBroadcast(m *adapter.Message) {
 	ns.deliver(r, p, &m.Packet, m.Target.Volatile)
 }
 
-// obey does to the sockets of this node what a message says.
-func (ns *Namespace) obey(m *adapter.Message, r recipients) {
+// obey does to the sockets of this node what a message says, and returns how many
+// they were.
+func (ns *Namespace) obey(m *adapter.Message, r recipients) (n int) {
 	defer r.release()
 	for _, s := range r.list {
 		if s == r.skip || !s.ready() {
@@ -82,7 +86,9 @@ func (ns *Namespace) obey(m *adapter.Message, r recipients) {
 		case adapter.Disconnect:
 			s.Disconnect(m.Close)
 		}
+		n++
 	}
+	return n
 }
 
 // answerFetch answers a question about the sockets of this node.

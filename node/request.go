@@ -2,7 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,11 +18,13 @@ import (
 type request struct {
 	id     string
 	signal chan struct{} // has room for one
+	who    awaited       // owned by who asks
 
 	mu      sync.Mutex // guards the fields below
 	answers []*adapter.Message
 	bytes   int
 	from    map[string]struct{} // nodes that have given the answer of which there is one each
+	alive   *alive              // those that live, if that was asked since next has looked
 }
 
 // maxAnswers and maxAnswerBytes bound the answers that wait for who asked.
@@ -47,23 +53,45 @@ func (r *request) put(m *adapter.Message) bool {
 	}
 	r.answers = append(r.answers, m)
 	r.bytes += m.Packet.Size()
+	r.wake()
+	return true
+}
+
+// look tells who is alive.
+func (r *request) look(a *alive) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alive = a
+	r.wake()
+}
+
+func (r *request) wake() {
 	select {
 	case r.signal <- struct{}{}:
 	default:
 	}
-	return true
 }
 
-// take waits for answers and returns those that have come, or the error that
-// ends the wait.
-func (r *request) take(ctx context.Context) ([]*adapter.Message, error) {
+// next waits for answers and returns those that have come. It returns none when
+// nobody is awaited any more, with an error if that is so because nodes have gone
+// or could not be asked.
+func (r *request) next(ctx context.Context) ([]*adapter.Message, error) {
 	for {
 		r.mu.Lock()
-		answers := r.answers
-		r.answers, r.bytes = nil, 0
+		answers, alive := r.answers, r.alive
+		r.answers, r.bytes, r.alive = nil, 0, nil
 		r.mu.Unlock()
-		if len(answers) > 0 {
+		for _, m := range answers {
+			r.who.note(m)
+		}
+		if alive != nil { // the answers that a node had given are older
+			r.who.keep(alive)
+		}
+		switch {
+		case len(answers) > 0:
 			return answers, nil
+		case !r.who.open():
+			return nil, r.who.err()
 		}
 		select {
 		case <-r.signal:
@@ -73,25 +101,65 @@ func (r *request) take(ctx context.Context) ([]*adapter.Message, error) {
 	}
 }
 
+// all yields the answers as they come. If some do not, the last pair is a
+// [*PartialError].
+func (r *request) all(ctx context.Context, op string) iter.Seq2[*adapter.Message, error] {
+	return func(yield func(*adapter.Message, error) bool) {
+		for {
+			answers, err := r.next(ctx)
+			if err != nil {
+				yield(nil, r.who.partial(op, err))
+				return
+			}
+			if len(answers) == 0 {
+				return
+			}
+			for _, m := range answers {
+				if !yield(m, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // requests are the open questions of a namespace.
 type requests struct {
 	mu   sync.Mutex
 	byID map[string]*request
+	stop context.CancelFunc // ends the watch over those who are asked, while there are any
 }
 
-func (q *requests) add(r *request) {
+func (q *requests) add(ns *Namespace, r *request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.byID == nil {
 		q.byID = map[string]*request{}
 	}
 	q.byID[r.id] = r
+	if len(q.byID) == 1 {
+		var ctx context.Context
+		ctx, q.stop = context.WithCancel(ns.srv.ctx)
+		ns.srv.tasks.Go(func() { ns.watch(ctx) })
+	}
 }
 
 func (q *requests) remove(r *request) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, ok := q.byID[r.id]; !ok {
+		return
+	}
 	delete(q.byID, r.id)
-	q.mu.Unlock()
+	if len(q.byID) == 0 {
+		q.stop()
+	}
+}
+
+func (q *requests) list() []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Collect(maps.Values(q.byID))
 }
 
 // put gives an answer to who asked. One that comes late is nobody's.
@@ -102,29 +170,60 @@ func (q *requests) put(m *adapter.Message) bool {
 	return r == nil || r.put(m)
 }
 
-// ask sends a question to the other nodes and returns how many they are. r takes
-// the answers until it is removed from the requests.
-func (ns *Namespace) ask(ctx context.Context, r *request, m *adapter.Message) (others int, err error) {
+// ask sends a question to the other nodes, of which r takes the answers until it
+// is removed from the requests. If it cannot be sent r is over, but for the
+// clients of this node.
+func (ns *Namespace) ask(ctx context.Context, r *request, m *adapter.Message) {
 	if ns.adapter == nil {
-		return 0, nil
+		return
 	}
 	ns.started(ctx)
-	n, err := ns.adapter.ServerCount(ctx) // at call time (SIO-K-02)
+	named, unnamed, err := ns.peers(ctx) // at call time (SIO-K-02)
 	if err != nil {
-		return -1, fmt.Errorf("node: count servers: %w", err)
+		r.who.fail(fmt.Errorf("node: count servers: %w", err))
+		return
 	}
-	if n <= 1 {
-		return 0, nil
+	r.who.await(named, unnamed)
+	if len(named)+unnamed > 0 {
+		ns.publishRequest(ctx, r, m)
 	}
+}
+
+func (ns *Namespace) publishRequest(ctx context.Context, r *request, m *adapter.Message) {
 	m.RequestID = r.id
 	if deadline, ok := ctx.Deadline(); ok {
 		m.Timeout = time.Until(deadline)
 	}
-	ns.requests.add(r)
+	ns.requests.add(ns, r)
 	if _, err := ns.adapter.Publish(ctx, m); err != nil {
-		return n - 1, fmt.Errorf("node: publish: %w", err)
+		r.who.fail(fmt.Errorf("node: publish: %w", err))
 	}
-	return n - 1, nil
+}
+
+// evict ends the session of a socket that another node has, and waits until that
+// is done. It does not wait for a node that is not alive (HRD-71).
+func (ns *Namespace) evict(ctx context.Context, node, id string) error {
+	if ns.adapter == nil {
+		return nil
+	}
+	named, _, err := ns.peers(ctx)
+	if err != nil {
+		return fmt.Errorf("node: evict %s: %w", id, err)
+	}
+	named = slices.DeleteFunc(named, func(p adapter.Peer) bool { return p.Node != node })
+	if len(named) == 0 {
+		return nil
+	}
+	r := newRequest()
+	r.who.await(named, 0)
+	defer ns.requests.remove(r)
+	ns.publishRequest(ctx, r, &adapter.Message{Kind: adapter.Disconnect, Target: adapter.Target{Rooms: []string{id}}, Close: true})
+	for _, err = range r.all(ctx, "evict") {
+	}
+	if errors.Is(err, ErrNodeGone) {
+		return nil
+	}
+	return err
 }
 
 // collector waits for the acks of a broadcast's recipients on this node.

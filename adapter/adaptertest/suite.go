@@ -60,6 +60,8 @@ func Run(t *testing.T, newCluster func(t *testing.T) Cluster) {
 		{"Requests", testRequests},
 		{"RequestWithoutAnswer", testServerEvent},
 		{"ServerCount", testServerCount},
+		{"Roster", testRoster},
+		{"Directory", testDirectory},
 		{"SelectiveRooms", testSelectiveRooms},
 		{"RoomNames", testRoomNames},
 		{"JoinIsVisible", testJoinIsVisible},
