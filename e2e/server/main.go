@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +31,9 @@ type options struct {
 	pingInterval, pingTimeout     int // ms
 	maxPayload                    int
 	drain                         time.Duration
+	control                       string
+	sentinel                      string
+	quiet                         bool
 }
 
 func parseFlags() options {
@@ -43,6 +47,9 @@ func parseFlags() options {
 	flag.IntVar(&o.pingTimeout, "ping-timeout", 20_000, "milliseconds")
 	flag.IntVar(&o.maxPayload, "max-payload", 1_000_000, "bytes")
 	flag.DurationVar(&o.drain, "drain", 0, "time over which clients are let go on SIGTERM; 0 ends them all at once, with nothing delivered before")
+	flag.StringVar(&o.control, "control", "", "address of the control port; none without")
+	flag.StringVar(&o.sentinel, "redis-sentinel", "", "the master's name and the sentinel's address, as name@host:port, instead of -redis")
+	flag.BoolVar(&o.quiet, "quiet", false, "log no debug records")
 	flag.Parse()
 	return o
 }
@@ -51,8 +58,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	if err := run(ctx, parseFlags()); err != nil {
+	o := parseFlags()
+	level := slog.LevelDebug
+	if o.quiet {
+		level = slog.LevelInfo
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+	if err := run(ctx, o); err != nil {
 		slog.Error("e2e server", "error", err)
 		os.Exit(1)
 	}
@@ -76,6 +88,13 @@ func run(ctx context.Context, o options) error {
 	}
 	if err := ln.Start(o.listen); err != nil {
 		return err
+	}
+	if o.control != "" {
+		stop, err := startControl(srv, o.nodeID, o.control)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stop(context.Background()) }()
 	}
 	if err := announce(o.nodeID, ln.URL()); err != nil {
 		return err
@@ -105,16 +124,28 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 	if o.parser == "msgpack" {
 		cfg.Parser = msgpack.Parser
 	}
-	if o.redis == "" {
+	if o.redis == "" && o.sentinel == "" {
 		return cfg, func() {}, nil
 	}
-	address, err := goredis.ParseURL(o.redis)
+	client, err := redisClient(o)
 	if err != nil {
 		return cfg, nil, err
 	}
-	client := goredis.NewClient(address)
 	cfg.Adapter = redis.NewAdapter(client, redis.Config{Logger: slog.Default()})
 	return cfg, func() { _ = client.Close() }, nil
+}
+
+// redisClient makes the client for the Redis that the options name.
+func redisClient(o options) (goredis.UniversalClient, error) {
+	if o.sentinel != "" {
+		name, address, _ := strings.Cut(o.sentinel, "@")
+		return goredis.NewFailoverClient(&goredis.FailoverOptions{MasterName: name, SentinelAddrs: []string{address}}), nil
+	}
+	address, err := goredis.ParseURL(o.redis)
+	if err != nil {
+		return nil, err
+	}
+	return goredis.NewClient(address), nil
 }
 
 // routes adds the readiness that HAProxy asks for.
