@@ -24,7 +24,7 @@ const module = "github.com/fanwire/fanwire"
 //
 //	4   main.go                      loadtest, e2e     programs
 //	        |                             |
-//	3   internal/gateway, demo          client         the ready server; the Go client
+//	3   internal/gateway, demo, emitcmd client         the programs' parts; the Go client
 //	        |        \                    |
 //	2    node     adapter/redis           |            library; broker (they do not know each other)
 //	      |   \      /    |               |
@@ -48,15 +48,17 @@ var picture = map[string][]string{
 	"adapter":                {"adapter/internal/queue"},
 	"adapter/adaptertest":    {"adapter"},
 
-	"adapter/redis":           {"adapter", "adapter/internal/queue", "protocol/socketio", "protocol/msgpack"},
-	"adapter/redis/redistest": {}, // starts real servers for tests
+	"adapter/redis":           {"adapter", "adapter/internal/queue", "protocol/socketio", "protocol/msgpack", "internal/args"}, // args for the emitter
+	"adapter/redis/redistest": {},                                                                                              // starts real servers for tests
 	"node":                    {"node/internal/engine", "adapter", "protocol/engineio", "protocol/socketio", "internal/args"},
 
 	"client":           {"client/internal/engine", "protocol/engineio", "protocol/socketio", "protocol/msgpack", "internal/args"},
 	"internal/demo":    {"node", "adapter", "adapter/redis", "internal/listener"},
 	"internal/gateway": {"node", "adapter", "adapter/redis", "internal/listener"},
 
-	".":            {"internal/demo", "internal/gateway"},
+	"internal/emitcmd": {"adapter/redis"},
+
+	".":            {"internal/demo", "internal/gateway", "internal/emitcmd"},
 	"docs":         {}, // examples only
 	"loadtest":     {"client"},
 	"loadtest/...": {"client", "loadtest/..."},
@@ -91,6 +93,7 @@ var foreign = map[string][]string{
 	"adapter/redis":           {"github.com/redis/go-redis/v9"},
 	"adapter/redis/redistest": {"github.com/redis/go-redis/v9"},
 	"internal/demo":           {"github.com/redis/go-redis/v9", "github.com/alicebob/miniredis/v2"},
+	"internal/emitcmd":        {"github.com/redis/go-redis/v9"},
 	".":                       {"github.com/alecthomas/kong"},
 	"e2e/...":                 {"github.com/redis/go-redis/v9", "github.com/gorilla/websocket", "golang.org/x/sys"},
 }

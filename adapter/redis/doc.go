@@ -22,6 +22,11 @@
 // into the namespace's inbox; the worker decodes. No queue waits for the
 // other side: each is bounded and drops its oldest (HRD-61, HRD-63).
 //
+// # Emitter
+//
+// [NewEmitter] is for programs that are no node. It has no goroutine and no queue:
+// every call waits until Redis has its message.
+//
 // # When Redis goes away
 //
 // Publish never waits: messages go to the outbox, 8 MiB and 10 s of them. The

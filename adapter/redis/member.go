@@ -15,12 +15,18 @@ import (
 	"github.com/fanwire/fanwire/adapter/internal/queue"
 )
 
+// usable tells whether a client can carry what nodes tell each other.
+func usable(client goredis.UniversalClient) error {
+	if _, isRing := client.(*goredis.Ring); isRing || client == nil {
+		return fmt.Errorf("redis: cannot use a client of type %T", client)
+	}
+	return nil
+}
+
 // newFactory makes the factory of an adapter that speaks a protocol.
 func newFactory(client goredis.UniversalClient, config Config, speak func(cfg Config, h adapter.Host, uid string) protocol) adapter.Factory {
 	cfg, err := config.withDefaults()
-	if _, isRing := client.(*goredis.Ring); isRing || client == nil {
-		err = errors.Join(err, fmt.Errorf("redis: cannot use a client of type %T", client))
-	}
+	err = errors.Join(err, usable(client))
 	ls := &links{client: client, cfg: cfg, byNode: map[string]*link{}}
 	return func(h adapter.Host) (adapter.Adapter, error) {
 		if err != nil {

@@ -58,9 +58,10 @@ func maxItems(n, itemSize int) int { return (64<<10 + 4*n) / itemSize }
 // stringSize is the size of a string header.
 const stringSize = 16
 
-// wire writes and reads the messages of one namespace of one node.
+// wire writes and reads the messages of one namespace of one node, or writes
+// those of an emitter.
 type wire struct {
-	uid       string // of this adapter instance (CLU-A-01)
+	uid       string // of this adapter instance (CLU-A-01), or emitterUID
 	namespace string
 }
 
@@ -120,7 +121,11 @@ func (w wire) appendBroadcast(dst []byte, m *adapter.Message) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dst = appendOpts(dst, m.Target, 0)
+	if w.emits() {
+		dst = appendEmitterOpts(dst, m.Target)
+	} else {
+		dst = appendOpts(dst, m.Target, 0)
+	}
 	if exact {
 		return dst, nil
 	}
@@ -207,6 +212,11 @@ func appendOpts(dst []byte, t adapter.Target, timeout time.Duration) []byte {
 	dst = msgpack.AppendMap(dst, 3)
 	dst = msgpack.AppendStrings(msgpack.AppendString(dst, "rooms"), t.Rooms)
 	dst = msgpack.AppendStrings(msgpack.AppendString(dst, "except"), t.Except)
+	return appendFlags(dst, t, timeout)
+}
+
+// appendFlags appends the member flags.
+func appendFlags(dst []byte, t adapter.Target, timeout time.Duration) []byte {
 	dst = msgpack.AppendString(dst, "flags")
 	flags := len(dst)
 	dst = msgpack.AppendMap(dst, 0)

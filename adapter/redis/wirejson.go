@@ -17,14 +17,16 @@ func (w wire) appendRequest(dst []byte, m *adapter.Message) ([]byte, error) {
 	if m.Kind == adapter.ServerEvent {
 		return w.appendServerEvent(dst, m)
 	}
-	dst = append(dst, `{"uid":`...)
-	dst = appendString(dst, w.uid)
+	dst = append(dst, '{')
+	if !w.emits() { // emitters do not say it here (CLU-E-03)
+		dst = append(appendString(append(dst, `"uid":`...), w.uid), ',')
+	}
 	if id := w.requestID(m); id != "" {
-		dst = appendString(append(dst, `,"requestId":`...), id)
+		dst = append(appendString(append(dst, `"requestId":`...), id), ',')
 	} else if isQuestion(m.Kind) {
 		return nil, errNoAnswer
 	}
-	dst = append(dst, `,"type":`...)
+	dst = append(dst, `"type":`...)
 	switch m.Kind {
 	case adapter.FetchIDs:
 		dst = appendList(append(dst, `0,"rooms":`...), m.Target.Rooms)

@@ -1,0 +1,98 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/internal/args"
+	"github.com/fanwire/fanwire/protocol/msgpack"
+	"github.com/fanwire/fanwire/protocol/socketio"
+)
+
+// emitterUID is what official emitters call themselves (CLU-E-01): nobody's uid,
+// so all nodes obey, and no node counts them or waits for them.
+const emitterUID = "emitter"
+
+// emits tells whether the messages are those of an emitter.
+func (w wire) emits() bool { return w.uid == emitterUID }
+
+// appendEmitterOpts appends {rooms, flags, except}, the order of official emitters
+// (CLU-E-02).
+func appendEmitterOpts(dst []byte, t adapter.Target) []byte {
+	dst = msgpack.AppendMap(dst, 3)
+	dst = msgpack.AppendStrings(msgpack.AppendString(dst, "rooms"), t.Rooms)
+	dst = appendFlags(dst, t, 0)
+	return msgpack.AppendStrings(msgpack.AppendString(dst, "except"), t.Except)
+}
+
+// emitterHost is the host of a protocol whose only use is to encode.
+type emitterHost string
+
+func (emitterHost) NodeID() string                { return "" }
+func (emitterHost) IDTag() string                 { return "" }
+func (h emitterHost) Namespace() string           { return string(h) }
+func (emitterHost) HasRoom(string) bool           { return false }
+func (emitterHost) RecoveryWindow() time.Duration { return 0 }
+func (emitterHost) Receive(*adapter.Message)      {}
+
+// maxProtocols is how many namespaces an emitter remembers.
+const maxProtocols = 1000
+
+// protocol returns that of a namespace. It is kept: it knows the rooms that
+// sockets were told to join a moment ago.
+func (c *emitterCore) protocol(namespace string) protocol {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.protocols[namespace]
+	if p == nil {
+		if len(c.protocols) == maxProtocols {
+			clear(c.protocols)
+		}
+		p = newClassic(Config{Key: c.cfg.Key, NoIDPattern: c.cfg.NoIDPattern}, emitterHost(namespace), emitterUID)
+		c.protocols[namespace] = p
+	}
+	return p
+}
+
+// encodeClientEvent encodes an event for clients.
+func encodeClientEvent(event string, values []any, maxAttachments int) (adapter.Payload, error) {
+	if socketio.Reserved(event) {
+		return adapter.Payload{}, fmt.Errorf("%w: %q", ErrReservedEvent, event)
+	}
+	p, err := encodeEvent(event, values)
+	if err == nil && len(p.Attachments) > maxAttachments {
+		err = fmt.Errorf("%w: %d", ErrAttachments, len(p.Attachments))
+	}
+	return p, err
+}
+
+// encodeEvent makes the JSON array of an event, its binary parts apart.
+func encodeEvent(event string, values []any) (adapter.Payload, error) {
+	for i, v := range values {
+		if reflect.ValueOf(v).Kind() == reflect.Func {
+			return adapter.Payload{}, fmt.Errorf("%w: argument %d", ErrAck, i)
+		}
+	}
+	data := appendString(append(make([]byte, 0, 256), '['), event)
+	name := len(data)
+	data, attachments, err := args.Append(append(data, ','), nil, values...)
+	if err != nil {
+		return adapter.Payload{}, fmt.Errorf("redis: emit: %w", err)
+	}
+	if len(data) == name+1 { // no arguments
+		data = data[:name]
+	}
+	data = append(data, ']')
+	if !socketio.Valid(data, maxDepth) {
+		return adapter.Payload{}, errors.New("redis: emit: arguments are nested too deeply")
+	}
+	return adapter.Payload{Data: data, Attachments: attachments}, nil
+}
+
+// reservedServerEvent applies SIO-K-14.
+func reservedServerEvent(event string) bool {
+	return event == "connect" || event == "connection" || event == "new_namespace"
+}
