@@ -15,14 +15,16 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/fanwire/fanwire/internal/demo"
+	"github.com/fanwire/fanwire/internal/emitcmd"
 )
 
 // version is set by release builds (-ldflags "-X main.version=v1.2.3").
 var version string
 
 type cli struct {
-	Demo    demoCmd    `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Demo    demoCmd         `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
+	Emit    emitcmd.Command `cmd:"" help:"Send an event to the clients of a cluster, or make them join, leave or disconnect."`
+	Version versionCmd      `cmd:"" help:"Print the version."`
 }
 
 type demoCmd struct {
@@ -62,7 +64,7 @@ func buildVersion() string {
 
 func main() {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	os.Exit(run(untilSignal(), os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(untilSignal(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // untilSignal returns a context that ends with the first signal to stop. The
@@ -82,7 +84,7 @@ func untilSignal() context.Context {
 
 // run runs a command line and returns the exit code: 0, 1 when the command
 // failed, 2 for a wrong command line.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	done := -1 // the code with which --help ends
 	parser, err := kong.New(new(cli),
 		kong.Name("fanwire"),
@@ -90,6 +92,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { done = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.BindTo(stdin, (*io.Reader)(nil)),
 		kong.BindTo(stdout, (*io.Writer)(nil)),
 	)
 	if err != nil {

@@ -42,11 +42,36 @@ func TestCommandLine(t *testing.T) {
 		{"demo --client-dir=/does/not/exist", 2, "--client-dir"},
 		{"demo --nodes=65 --listen=127.0.0.1:0", 1, "65 nodes"},
 		{"demo --listen=nonsense", 1, "nonsense"},
+
+		{"emit --help", 0, "--redis-password-file"},
+		{"emit", 2, "expected an event"},
+		{"emit e x", 2, "argument 1 is not JSON: x (for a string, write =x)"},
+		{"emit e 1 {", 2, "argument 2 is not JSON"},
+		{"emit e - @-", 2, "standard input can be one argument only"},
+		{"emit e @", 2, "@ needs a file name"},
+		{"emit --server", 2, "--server needs an event"},
+		{"emit --server -r a e", 2, "servers are in no room"},
+		{"emit --server --join a e", 2, "can't be used together"},
+		{"emit --join a e", 2, "--join takes no event"},
+		{"emit --leave a --volatile", 2, "do not go with --leave"},
+		{"emit --server --no-compress e", 2, "do not go with --server"},
+		{"emit --close e", 2, "need --disconnect"},
+		{"emit --disconnect", 2, "add --all"},
+		{"emit --timeout=0s e", 2, "--timeout must be positive"},
+		{"emit --redis-password-file=/does/not/exist e", 2, "--redis-password-file"},
+		{"emit --redis=redis://:secret@127.0.0.1:1 e", 2, "FANWIRE_REDIS_PASSWORD"},
+		{"emit --redis=redis://127.0.0.1:1?password=secret e", 2, "FANWIRE_REDIS_PASSWORD"},
+		{"emit --redis=http://127.0.0.1:1 e", 2, "not an address"},
+		{"emit --redis=127.0.0.1:1 --timeout=100ms e", 1, "connection refused"},
+		{"emit --redis=127.0.0.1:1 --timeout=100ms connect", 1, "reserved event name"},
+		{"emit --redis=127.0.0.1:1/none e", 1, "database"},
+		{"emit --redis=127.0.0.1:1 e @/does/not/exist", 1, "no such file"},
+		{"emit --redis=127.0.0.1:1 e -", 1, "standard input is not one JSON value"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(context.Background(), strings.Fields(tt.args), &stdout, &stderr)
+			code := run(context.Background(), strings.Fields(tt.args), strings.NewReader(""), &stdout, &stderr)
 			if out := stdout.String() + stderr.String(); code != tt.code || !strings.Contains(out, tt.want) {
 				t.Errorf("code %d, output %q; want %d, %q", code, out, tt.code, tt.want)
 			}
