@@ -19,6 +19,9 @@ const (
 	extNumber    = "s"
 	extKept      = "j"
 	extPublisher = "p"
+	extAsk       = "ask"
+	extLocal     = "local"
+	extDirect    = "direct"
 )
 
 // extras are what only Fanwire reads in a message. All are optional.
@@ -27,6 +30,9 @@ type extras struct {
 	number    uint64 // of the message, among those of its publisher in its channel (HRD-62)
 	kept      uint64 // of the event, in the journal of its publisher
 	publisher string // where the uid does not name it
+	ask       string // what a question wants less than it says (clusterwire.go)
+	local     bool   // [adapter.Message.Local]
+	direct    bool   // [adapter.Message.Direct]
 }
 
 // stampPayload adds x, all but raw, to a finished message: an array or object of
@@ -78,6 +84,12 @@ func (x extras) appendJSON(dst []byte) []byte {
 	if x.publisher != "" {
 		dst = appendString(append(comma(dst), `"p":`...), x.publisher)
 	}
+	if x.local {
+		dst = append(comma(dst), `"local":true`...)
+	}
+	if x.direct {
+		dst = append(comma(dst), `"direct":true`...)
+	}
 	return append(dst, '}')
 }
 
@@ -101,6 +113,8 @@ func (x *extras) readPack(r *msgpack.Reader) {
 			x.kept = r.Uint()
 		case extPublisher:
 			x.publisher = r.Text()
+		case extAsk:
+			x.ask = r.Text()
 		}
 	}
 }
@@ -120,6 +134,12 @@ func (x *extras) readJSON(v []byte) error {
 			x.kept, err = strconv.ParseUint(string(m.value), 10, 64)
 		case extPublisher:
 			x.publisher, ok = f.values.text(m.value)
+		case extAsk:
+			x.ask, ok = f.values.text(m.value)
+		case extLocal:
+			x.local = f.values.truth(m.value)
+		case extDirect:
+			x.direct = f.values.truth(m.value)
 		}
 		if !ok || err != nil {
 			return errWire
@@ -131,6 +151,12 @@ func (x *extras) readJSON(v []byte) error {
 // appendRaw appends the map with the raw JSON of p, its placeholders numbered in
 // the order in which a receiver finds the attachments.
 func appendRaw(dst []byte, p adapter.Payload) ([]byte, error) {
+	raw, err := rawOf(p)
+	return msgpack.AppendString(appendRawHead(dst), raw), err
+}
+
+// rawOf returns the JSON of p as appendRaw writes it.
+func rawOf(p adapter.Payload) ([]byte, error) {
 	next := int64(0)
 	raw, err := socketio.ReplacePlaceholders(nil, p.Data, len(p.Attachments), func(dst []byte, _ int) []byte {
 		dst = appendPlaceholder(dst, next)
@@ -140,7 +166,7 @@ func appendRaw(dst []byte, p adapter.Payload) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packet: %w", err)
 	}
-	return msgpack.AppendString(appendRawHead(dst), raw), nil
+	return raw, nil
 }
 
 func appendRawHead(dst []byte) []byte {

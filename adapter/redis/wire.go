@@ -48,6 +48,7 @@ var (
 	errKind     = errors.New("not a message of this kind")
 	errNotJSON  = errors.New("invalid JSON")
 	errNoAnswer = errors.New("nobody waits for an answer")
+	errBinary   = errors.New("binary data in a text message")
 )
 
 // maxItems is how many items of at least itemSize bytes in memory a message of n
@@ -71,6 +72,7 @@ type wire struct {
 // an empty list of sockets from an empty list of ids (both are "sockets":[]).
 const (
 	askedIDs   = 'i'
+	askedRooms = 'r'
 	askedOther = 'x'
 )
 
@@ -79,8 +81,11 @@ func (w wire) requestID(m *adapter.Message) string {
 		return ""
 	}
 	asked := string(askedOther)
-	if m.Kind == adapter.FetchIDs {
+	switch m.Kind {
+	case adapter.FetchIDs:
 		asked = string(askedIDs)
+	case adapter.FetchRooms:
+		asked = string(askedRooms)
 	}
 	return w.uid + asked + m.RequestID
 }
