@@ -128,18 +128,36 @@ func (c clusterWire) appendBroadcast(e encoder, m *adapter.Message) {
 	}
 	at := e.open(n)
 	e.key("packet")
-	packet := e.open(2)
-	e.key("type")
-	e.number(packetEvent)
-	e.key("data")
-	e.payload(m.Packet)
-	e.end(packet)
+	c.appendPacket(e, m)
 	if m.RequestID != "" {
 		e.key("requestId")
 		e.text(c.requestID(m))
 	}
-	appendTarget(e, m)
+	if c.emits() {
+		appendEmitterTarget(e, m)
+	} else {
+		appendTarget(e, m)
+	}
 	e.endData(at, "")
+}
+
+// appendPacket writes {type, data}, that of an emitter {type, data, nsp}
+// (CLU-E-06).
+func (c clusterWire) appendPacket(e encoder, m *adapter.Message) {
+	n := 2
+	if c.emits() {
+		n = 3
+	}
+	at := e.open(n)
+	e.key("type")
+	e.number(packetEvent)
+	e.key("data")
+	e.payload(m.Packet)
+	if c.emits() {
+		e.key("nsp")
+		e.text(c.namespace)
+	}
+	e.end(at)
 }
 
 // appendDisconnect writes {opts, close}. The requestId of one that wants to know

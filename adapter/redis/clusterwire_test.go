@@ -265,12 +265,12 @@ func capturedEntries() []capturedEntry {
 		{
 			"emitter", "emitter", "3", `{"packet":{"type":2,"data":["e",1],"nsp":"/"},"opts":{"rooms":[],"flags":{},"except":[]}}`,
 			adapter.Message{Kind: adapter.Broadcast, Packet: event(`["e",1]`)},
-			false,
+			true,
 		},
 		{
 			"emitter, serverSideEmit", "emitter", "9", `{"packet":["hello",1,"w"]}`,
 			adapter.Message{Kind: adapter.ServerEvent, Packet: event(`["hello",1,"w"]`)},
-			false,
+			true,
 		},
 	}
 }

@@ -291,3 +291,31 @@ func TestEmitterExact(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
+
+// TestEmitterClusterWire: on the sharded wire an emitter says what one says in a
+// stream, whose bytes were captured (CLU-E-06, [capturedEntries]).
+func TestEmitterClusterWire(t *testing.T) {
+	w := clusterWire{uid: emitterUID, namespace: "/chat"}
+	for _, tt := range []struct {
+		m    adapter.Message
+		want string
+	}{
+		{
+			adapter.Message{Kind: adapter.Broadcast, Target: adapter.Target{Rooms: []string{"r1"}, Except: []string{"x"}, Volatile: true}, Packet: event(`["e",1]`)},
+			`{"type":3,"data":{"packet":{"type":2,"data":["e",1],"nsp":"/chat"},"opts":{"rooms":["r1"],"flags":{"volatile":true},"except":["x"]}},"uid":"emitter","nsp":"/chat"}`,
+		},
+		{
+			adapter.Message{Kind: adapter.Join, Target: adapter.Target{Rooms: []string{"r1"}}, Names: []string{"x"}},
+			`{"type":4,"data":{"opts":{"rooms":["r1"],"except":[],"flags":{}},"rooms":["x"]},"uid":"emitter","nsp":"/chat"}`,
+		},
+	} {
+		got, err := w.encode(&tt.m)
+		if err != nil || string(got) != tt.want {
+			t.Errorf("got  %s, %v\nwant %s", got, err, tt.want)
+		}
+		in, err := clusterWire{uid: "me", namespace: "/chat"}.decode(got)
+		if err != nil || !equalMessages(in.msg, &tt.m) {
+			t.Errorf("got %+v, %v", in.msg, err)
+		}
+	}
+}

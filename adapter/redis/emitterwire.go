@@ -28,6 +28,22 @@ func appendEmitterOpts(dst []byte, t adapter.Target) []byte {
 	return msgpack.AppendStrings(msgpack.AppendString(dst, "except"), t.Except)
 }
 
+// emits tells whether the messages are those of an emitter.
+func (c clusterWire) emits() bool { return c.uid == emitterUID }
+
+// appendEmitterTarget writes opts in the order of official emitters (CLU-E-06).
+func appendEmitterTarget(e encoder, m *adapter.Message) {
+	e.key("opts")
+	at := e.open(3)
+	e.key("rooms")
+	e.texts(m.Target.Rooms)
+	e.key("flags")
+	writeFlags(e, m)
+	e.key("except")
+	e.texts(m.Target.Except)
+	e.end(at)
+}
+
 // emitterHost is the host of a protocol whose only use is to encode.
 type emitterHost string
 
