@@ -41,9 +41,10 @@ type Host interface {
 	// socket's id counts. An adapter may drop a message for other rooms before
 	// decoding it.
 	HasRoom(room string) bool
-	// RecoveryWindow is how long a client may be away and still get what it
-	// missed; 0 if connection state recovery is off. An adapter that is a
-	// [Journal] keeps events only if it is not.
+	// RecoveryWindow is how long events must be kept, so that clients that were away
+	// still get what they missed; 0 if connection state recovery is off. An adapter
+	// that is a [Journal] keeps events only if it is not. It is longer than a client
+	// may be away.
 	RecoveryWindow() time.Duration
 	// Receive takes a message from another node, or one of this node that returns
 	// ([Placed.Returns]). The adapter calls it from one goroutine, in the order of

@@ -25,6 +25,8 @@ type Hub struct {
 	// MaxQueueBytes their payloads; the oldest are dropped. 0 means 100,000 and
 	// 64 MiB (HRD-61).
 	MaxQueue, MaxQueueBytes int
+	// Memory is the journal of its nodes, if connection state recovery is on.
+	Memory Memory
 
 	mu        sync.Mutex
 	last      uint64 // number of the last member
@@ -40,6 +42,9 @@ func (h *Hub) Factory(host Host) (Adapter, error) {
 		host: host,
 		in:   queue.NewInbox[*Message](orDefault(h.MaxQueue, 100_000), orDefault(h.MaxQueueBytes, 64<<20)),
 		done: make(chan struct{}),
+	}
+	if host.RecoveryWindow() > 0 {
+		m.attach(&h.Memory, host)
 	}
 	if h.Selective {
 		m.rooms = map[string]struct{}{}
@@ -69,6 +74,11 @@ func (h *Hub) add(m *hubMember) {
 		h.members[ns] = map[string]*hubMember{}
 	}
 	h.members[ns][m.id] = m
+	if m.log != nil {
+		m.log.mu.Lock()
+		m.beginLocked()
+		m.log.mu.Unlock()
+	}
 }
 
 func (h *Hub) remove(m *hubMember) {
@@ -82,15 +92,24 @@ func (h *Hub) remove(m *hubMember) {
 }
 
 // publish queues msg for every member but its sender. It holds the lock
-// meanwhile, so that all members see the messages of one publisher in its order.
-func (h *Hub) publish(from *hubMember, msg *Message) {
+// meanwhile, so that all members see the messages in one order.
+func (h *Hub) publish(from *hubMember, msg *Message) (placed Placed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if from.keeps(msg) {
+		from.log.mu.Lock()
+		defer from.log.mu.Unlock()
+		placed = from.keepLocked(msg)
+	}
 	for _, m := range h.members[from.host.Namespace()] {
 		if m != from && m.wants(msg) {
+			if msg.Mark.Seq > 0 { // under the lock of the log
+				m.queued = msg.Mark.Seq
+			}
 			m.put(msg)
 		}
 	}
+	return placed
 }
 
 // respond queues msg for one member; an unknown one has gone, that is no error.
@@ -104,6 +123,8 @@ func (h *Hub) respond(ns, to string, msg *Message) {
 
 // hubMember is one namespace of one node.
 type hubMember struct {
+	memoryJournal // in use if its log is not nil
+
 	hub  *Hub
 	host Host
 	in   *queue.Inbox[*Message]
@@ -189,8 +210,7 @@ func (m *hubMember) Publish(_ context.Context, msg *Message) (Placed, error) {
 	if !m.open() {
 		return Placed{}, ErrClosed
 	}
-	m.hub.publish(m, m.sent(msg))
-	return Placed{}, nil
+	return m.hub.publish(m, m.sent(msg)), nil
 }
 
 func (m *hubMember) Respond(_ context.Context, to string, msg *Message) error {
@@ -223,6 +243,9 @@ func (m *hubMember) Close(context.Context) error {
 	if started {
 		<-m.done
 	}
+	if m.log != nil && !again {
+		m.detach()
+	}
 	return nil
 }
 
@@ -230,7 +253,7 @@ func (m *hubMember) Stats() Stats {
 	m.mu.Lock()
 	rooms := len(m.rooms)
 	m.mu.Unlock()
-	return Stats{
+	st := Stats{
 		Published:      m.published.Load(),
 		PublishedBytes: m.publishedBytes.Load(),
 		Received:       m.received.Load(),
@@ -238,6 +261,10 @@ func (m *hubMember) Stats() Stats {
 		ReceiveDropped: m.dropped.Load(),
 		Subscriptions:  uint64(rooms),
 	}
+	if m.log != nil {
+		m.addStats(&st)
+	}
+	return st
 }
 
 // selectiveMember is a hubMember that is told of rooms.

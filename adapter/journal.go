@@ -63,10 +63,13 @@ type Journal interface {
 	Advance(m *Message) (offset string)
 	// Here is the offset of a socket that gets everything from now on.
 	Here() string
+	// Merge returns the offset of a client that has what a stands for and what b
+	// stands for; [ErrLost] if one of them means nothing here. It does not wait.
+	Merge(a, b string) (string, error)
 	// Replay returns what was kept after offset and wants accepts, by everything but
-	// its Packet. What this node has published before the call is among it. It waits
-	// for the broker. The error is [ErrLost] if there may be a hole; it is never a
-	// hole without an error.
+	// its Packet. From of a Local message is the node id of who appended it. What this
+	// node has published before the call is among it. It waits for the broker. The
+	// error is [ErrLost] if there may be a hole; it is never a hole without an error.
 	Replay(ctx context.Context, offset string, wants func(m *Message) bool) (Replay, error)
 
 	// SaveSession writes a session's record, which lasts for ttl. A record of the
@@ -106,8 +109,10 @@ type Session struct {
 	Data []byte // a JSON value; empty for none
 	// Rooms of the socket, its own among them unless it has left it.
 	Rooms []string
-	// Offset of the socket when it was accepted, for clients that come back without
-	// one. Empty in records of official nodes.
+	// Offset stands for a state of its node up to which the client surely has what it
+	// was sent: when it was accepted, and later ones while it lives. For clients that
+	// come back without an offset, or whose last event is so long ago that their
+	// offset is not kept any more (SIO-Z-12). Empty in records of official nodes.
 	Offset string
 	// Owner is the id of the node that has the socket, and Epoch one life of it
 	// there. Empty in records of official nodes.

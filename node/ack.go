@@ -48,7 +48,7 @@ func (s *Socket) call(ctx context.Context, event string, values []any) (Args, er
 		return Args{}, err
 	}
 	defer s.forgetCall(id)
-	if err := s.emit(event, values, sendOptions{ack: id, asks: true}); err != nil {
+	if err := s.emit(ctx, event, values, sendOptions{ack: id, asks: true}); err != nil {
 		return Args{}, err
 	}
 	detach(ctx)

@@ -155,6 +155,9 @@ func (s *Socket) Broadcast() Broadcast { return Broadcast{ns: s.ns, sender: s} }
 // broadcast publishes the event in sc and delivers it here. If publishing fails,
 // the own clients get it all the same (SIO-K-01).
 func (ns *Namespace) broadcast(ctx context.Context, b *Broadcast, sc *scratch) error {
+	if ns.journal != nil {
+		return ns.broadcastKept(ctx, b, sc)
+	}
 	p, payload, err := ns.encode(sc.buf, sc.atts, sendOptions{noCompress: b.noCompress})
 	if err != nil {
 		return err
@@ -216,6 +219,17 @@ func (ns *Namespace) deliver(r recipients, p *engine.Packet, payload *adapter.Pa
 	}
 	ns.srv.counters.delivered.Add(uint64(sent))
 	return sent
+}
+
+// deliverAsking delivers an event whose acks are awaited, which is not kept.
+func (ns *Namespace) deliverAsking(r recipients, p *engine.Packet, payload *adapter.Payload, volatile bool) (sent int) {
+	if ns.journal == nil {
+		return ns.deliver(r, p, payload, volatile)
+	}
+	ns.showOutgoing(func() recipients { return recipients{list: r.list, skip: r.skip} }, payload)
+	ns.order.Lock()
+	defer ns.order.Unlock()
+	return ns.deliverLocked(r, &outgoing{withAck: p, volatile: volatile})
 }
 
 // recipients are the sockets of this node that a broadcast concerns. Those that

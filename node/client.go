@@ -28,6 +28,8 @@ type session interface {
 	Unhold()
 	Detach()
 	Admit()
+	AwaitRoom() bool
+	Answered() (ago time.Duration, ok bool)
 }
 
 // client is one Engine.IO session as Socket.IO sees it: it puts packets together
@@ -363,6 +365,7 @@ func (c *client) connect(name string, auth []byte) {
 		return
 	}
 	s := &Socket{client: c, ns: ns, name: name, auth: bytes.Clone(auth), id: c.socketID(name)}
+	s.rec = c.newRecoverable(s.id, s.auth)
 	s.running = true // events wait until it has entered
 	c.mu.Lock()
 	closed := c.closed
@@ -374,7 +377,7 @@ func (c *client) connect(name string, auth []byte) {
 	case closed && ns != nil:
 		ns.release()
 	case closed:
-	case ns != nil && ns.plain():
+	case ns != nil && ns.plain() && (s.rec == nil || s.rec.claim.pid == ""):
 		s.enter() // no user code
 	default:
 		c.run(s.enter)

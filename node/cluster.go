@@ -191,7 +191,7 @@ func (ns *Namespace) callAll(ctx context.Context, b *Broadcast, sc *scratch, yie
 	ns.pending.add(id, c)
 	defer ns.pending.remove(id)
 	defer ns.requests.remove(req)
-	ns.deliver(r, p, &payload, b.volatile)
+	ns.deliverAsking(r, p, &payload, b.volatile)
 	if !b.local {
 		ns.ask(ctx, req, &adapter.Message{Kind: adapter.Broadcast, Target: b.target(), Packet: payload})
 	}

@@ -91,6 +91,9 @@ type Config struct {
 	// [Server.OfFunc] when their last socket has left (official default; HRD-44).
 	KeepEmptyNamespaces bool
 
+	// Recovery, if not nil, lets clients continue after a loss of the connection.
+	Recovery *Recovery
+
 	// Limits bound what clients can use up.
 	Limits Limits
 	// Logger receives what an operator must know, [slog.Default] if nil.
@@ -113,6 +116,7 @@ type Limits struct {
 	NamespaceName int // bytes; 256 (HRD-43)
 	EventBytes    int // JSON and attachments of one event; MaxPayload (HRD-41)
 	PublishBytes  int // of an event to other nodes; 1 MiB (HRD-68)
+	Recoveries    int // of sessions at a time, with [Recovery]; 64, others wait (HRD-73)
 
 	// QueueEvents and QueueBytes bound what waits for the handlers of one socket:
 	// 256 events, 256 KiB. One more is taken while both are below; then the
@@ -205,6 +209,11 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&errs, "AckTimeout", &c.AckTimeout, 10*time.Second)
 	setDefault(&errs, "RequestTimeout", &c.RequestTimeout, 5*time.Second)
 	setDefault(&errs, "MaxPayload", &c.MaxPayload, 1_000_000)
+	if c.Recovery != nil {
+		r := *c.Recovery
+		setDefault(&errs, "Recovery.MaxDisconnection", &r.MaxDisconnection, 2*time.Minute)
+		c.Recovery = &r
+	}
 	c.Limits.setDefaults(&errs, c.MaxPayload)
 	return c, errors.Join(errs...)
 }
@@ -230,6 +239,7 @@ func (l *Limits) setDefaults(errs *[]error, maxPayload int) {
 		{"NamespaceName", &l.NamespaceName, 256},
 		{"EventBytes", &l.EventBytes, maxPayload},
 		{"PublishBytes", &l.PublishBytes, 1 << 20},
+		{"Recoveries", &l.Recoveries, 64},
 		{"QueueEvents", &l.QueueEvents, 256},
 		{"QueueBytes", &l.QueueBytes, 256 << 10},
 		{"Concurrent", &l.Concurrent, 64},

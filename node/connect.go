@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/fanwire/fanwire/node/internal/engine"
 	"github.com/fanwire/fanwire/protocol/socketio"
@@ -11,12 +12,37 @@ import (
 // enter leads a socket into its namespace, or refuses it. Events of the client
 // wait meanwhile: s.running is set.
 func (s *Socket) enter() {
-	if !s.admit() {
+	if !s.find() {
 		return
 	}
+	s.ns.started(s.Context())
+	var lost error
+	var over bool
+	if s.rec != nil && s.rec.claim.pid != "" {
+		if lost, over = s.restore(s.Context()); lost != nil {
+			s.client.srv.counters.notRecovered(causeName(lost))
+		}
+	}
+	if !over && !s.admit() || !s.ready() {
+		return
+	}
+	if s.rec != nil {
+		s.ns.records.opened(s)
+	}
+	s.greet(lost)
+}
+
+// greet calls the functions for a socket that was accepted. lost says why it could
+// not continue as another one.
+func (s *Socket) greet(lost error) {
 	h := s.ns.handlers()
 	s.ownRoomEntered(h)
 	ctx := s.Context()
+	if lost != nil {
+		for _, f := range h.expired {
+			s.callHook("connect", func() { f(ctx, s, lost) })
+		}
+	}
 	for _, f := range h.connect {
 		var err error
 		if !s.callHook("connect", func() { err = f(ctx, s) }) {
@@ -29,30 +55,47 @@ func (s *Socket) enter() {
 	s.drain()
 }
 
+// find finds the namespace, or refuses the socket.
+func (s *Socket) find() bool {
+	if s.ns != nil {
+		return true
+	}
+	ns := s.client.srv.resolve(s.Context(), s)
+	if ns == nil {
+		s.refuse(errInvalidNamespace)
+		return false
+	}
+	s.client.mu.Lock()
+	s.ns = ns
+	s.client.mu.Unlock()
+	return true
+}
+
 // admit runs the middlewares and accepts the socket, or refuses it.
 func (s *Socket) admit() bool {
-	ctx := s.Context()
-	if s.ns == nil {
-		ns := s.client.srv.resolve(ctx, s)
-		if ns == nil {
-			s.refuse(errInvalidNamespace)
-			return false
-		}
-		s.client.mu.Lock()
-		s.ns = ns
-		s.client.mu.Unlock()
+	if !s.pass() {
+		return false
 	}
-	s.ns.started(ctx)
+	if !s.accept() {
+		s.abandon()
+		return false
+	}
+	return true
+}
+
+// pass runs the middlewares, or refuses the socket.
+func (s *Socket) pass() bool {
+	admit := s.ns.handlers().admit
+	if admit == nil {
+		return true
+	}
 	var err error
-	returned := true
-	if admit := s.ns.handlers().admit; admit != nil {
-		returned = s.callHook("connect", func() { err = admit(ctx, s) })
-	}
+	returned := s.callHook("connect", func() { err = admit(s.Context(), s) })
 	switch {
 	case err != nil:
 		s.refuse(err)
 		return false
-	case !returned || !s.accept():
+	case !returned:
 		s.abandon()
 		return false
 	}
@@ -64,6 +107,10 @@ func (s *Socket) admit() bool {
 // CONNECT comes first.
 func (s *Socket) accept() bool {
 	c := s.client
+	if s.rec != nil {
+		s.ns.order.Lock()
+		defer s.ns.order.Unlock()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.end != nil || c.closed {
@@ -71,8 +118,21 @@ func (s *Socket) accept() bool {
 	}
 	s.state.Store(stateAccepting)
 	s.ns.index.add(s)
+	if s.rec != nil {
+		s.rec.floor = s.ns.journal.Here()
+	}
+	s.connectedLocked()
+	return true
+}
+
+// connectedLocked tells the client that it is in the namespace.
+func (s *Socket) connectedLocked() {
+	c := s.client
 	s.sendConnectLocked()
 	s.state.Store(stateConnected)
+	if s.rec != nil {
+		s.rec.accepted = time.Since(c.srv.epoch)
+	}
 	c.srv.counters.connected.Add(1)
 	c.srv.sockets.Add(1)
 	if !c.joined {
@@ -80,11 +140,15 @@ func (s *Socket) accept() bool {
 		c.sess.Admit()
 		c.armLocked()
 	}
-	return true
 }
 
 // refuse ends a socket that was not accepted and tells the client.
 func (s *Socket) refuse(err error) {
+	if s.rec != nil {
+		s.client.mu.Lock()
+		s.rec.taken = nil // a session that was refused does not come back
+		s.client.mu.Unlock()
+	}
 	s.abandon()
 	s.client.refuse(s.name, err)
 }
@@ -99,6 +163,9 @@ func (s *Socket) abandon() {
 	s.cancelLocked()
 	c.mu.Unlock()
 	if s.ns != nil {
+		if s.rec != nil {
+			s.giveUp()
+		}
 		s.leaveAll()
 		s.ns.release()
 	}
@@ -111,11 +178,17 @@ func (s *Socket) finish() {
 	for _, f := range h.disconnecting {
 		s.callHook("disconnect", func() { f(ctx, s, *s.end) })
 	}
+	if s.rec != nil {
+		s.ns.records.ended(s) // SIO-Z-04
+	}
 	s.ownRoomLeft(h)
 	s.leaveAll()
 	s.ns.index.remove(s)
 	for _, f := range h.disconnect {
 		s.callHook("disconnect", func() { f(ctx, s, *s.end) })
+	}
+	if s.rec != nil {
+		s.goneForGood()
 	}
 	s.client.srv.counters.disconnected.Add(1)
 	s.client.srv.sockets.Add(-1)
@@ -129,6 +202,10 @@ func (s *Socket) sendConnectLocked() {
 	if s.client.sess.Protocol() != 3 {
 		b.buf = append(b.buf, `{"sid":"`...)
 		b.buf = append(b.buf, s.id...)
+		if s.rec != nil {
+			b.buf = append(b.buf, `","pid":"`...)
+			b.buf = append(b.buf, s.rec.pid...)
+		}
 		b.buf = append(b.buf, `"}`...)
 	}
 	s.client.sendControl(b, socketio.Connect, s.name)

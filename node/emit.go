@@ -27,8 +27,8 @@ type sendOptions struct {
 // wherever it stands in a value (at most 10 of them), json.RawMessage is passed
 // on as it is, [Args] stands for several arguments. Byte slices must not be
 // changed afterwards.
-func (s *Socket) Emit(_ context.Context, event string, values ...any) error {
-	return s.emit(event, values, sendOptions{})
+func (s *Socket) Emit(ctx context.Context, event string, values ...any) error {
+	return s.emit(ctx, event, values, sendOptions{})
 }
 
 // Volatile returns an emitter whose events are dropped if they cannot leave at
@@ -60,11 +60,11 @@ func (e Emitter) Compress(on bool) Emitter {
 }
 
 // Emit is [Socket.Emit] with the emitter's options.
-func (e Emitter) Emit(_ context.Context, event string, values ...any) error {
-	return e.s.emit(event, values, e.o)
+func (e Emitter) Emit(ctx context.Context, event string, values ...any) error {
+	return e.s.emit(ctx, event, values, e.o)
 }
 
-func (s *Socket) emit(event string, values []any, o sendOptions) error {
+func (s *Socket) emit(ctx context.Context, event string, values []any, o sendOptions) error {
 	b := getScratch()
 	defer b.put()
 	if err := b.appendEvent(event, values); err != nil {
@@ -72,6 +72,9 @@ func (s *Socket) emit(event string, values []any, o sendOptions) error {
 	}
 	if h := s.ns.handlers(); len(h.outgoing) > 0 {
 		s.outgoing(h, event, b.args())
+	}
+	if s.rec != nil && !o.asks {
+		return s.emitKept(ctx, b, o)
 	}
 	return s.sendScratch(b, socketio.Event, o)
 }

@@ -33,8 +33,17 @@ func (f *fakeSession) BeginInline() bool  { return true }
 func (f *fakeSession) EndInline() bool    { return true }
 func (f *fakeSession) Detach()            {}
 func (f *fakeSession) Admit()             {}
-func (f *fakeSession) Hold()              { f.mu.Lock(); f.held++; f.mu.Unlock() }
-func (f *fakeSession) Unhold()            { f.mu.Lock(); f.held--; f.mu.Unlock() }
+
+func (f *fakeSession) AwaitRoom() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed == nil
+}
+
+func (f *fakeSession) Answered() (ago time.Duration, ok bool) { return 0, true }
+
+func (f *fakeSession) Hold()   { f.mu.Lock(); f.held++; f.mu.Unlock() }
+func (f *fakeSession) Unhold() { f.mu.Lock(); f.held--; f.mu.Unlock() }
 
 func (f *fakeSession) Send(_ *engine.Packet, volatile bool) bool {
 	f.mu.Lock()

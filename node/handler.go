@@ -197,6 +197,7 @@ type handlerSet struct {
 	wrappers      []func(EventFunc) EventFunc
 	wrapped       EventFunc // the event middlewares around the handlers, nil without any
 	connect       []ConnectFunc
+	expired       []ExpiredFunc
 	disconnecting []DisconnectFunc
 	disconnect    []DisconnectFunc
 	any           []AnyFunc
@@ -276,6 +277,16 @@ func (r *registry) UseEvent(mw func(next EventFunc) EventFunc) {
 // error goes to OnError; the socket stays.
 func (r *registry) OnConnect(f ConnectFunc) {
 	r.update(func(set *handlerSet) { set.connect = with(set.connect, f) })
+}
+
+// OnSessionExpired adds a function that is called when a client that wanted to
+// continue its session ([Recovery]) has got a new one instead, with a new id and
+// in no rooms: it may have missed events. It runs before the functions of
+// OnConnect. cause is [adapter.ErrNoSession] when the client was away for too long
+// or its session had ended for good, [adapter.ErrLost] when events that it has
+// missed are not kept any more, [ErrOverrun], or an error of the broker.
+func (r *registry) OnSessionExpired(f ExpiredFunc) {
+	r.update(func(set *handlerSet) { set.expired = with(set.expired, f) })
 }
 
 // OnDisconnecting adds a function that is called when a socket ends, while its

@@ -149,8 +149,11 @@ func (s *Socket) jsonData() []byte {
 	s.client.mu.Lock()
 	v := s.data
 	s.client.mu.Unlock()
-	if v == nil {
+	switch v := v.(type) {
+	case nil:
 		return nil
+	case *restoredData:
+		return v.raw
 	}
 	data, err := json.Marshal(v)
 	if err != nil {

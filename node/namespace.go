@@ -25,6 +25,14 @@ type Namespace struct {
 	values  map[string]string
 	adapter adapter.Adapter // nil if the node is alone
 	index   index
+	journal adapter.Journal // nil without recovery
+	orders  bool            // the journal's broker decides on the order
+	records records
+
+	// order is held while an event gets its offset and is delivered (see
+	// [adapter.Journal]): with recovery on, sockets get events in the order of their
+	// offsets.
+	order sync.Mutex
 
 	open      chan struct{} // closed when the adapter may be used
 	opened    sync.Once
@@ -54,7 +62,7 @@ func newNamespace(srv *Server, name string, parent *Pattern, values map[string]s
 	if srv.cfg.Adapter == nil {
 		close(ns.open)
 		close(ns.up)
-		return ns, nil
+		return ns, ns.findJournal()
 	}
 	a, err := srv.cfg.Adapter(host{ns})
 	if err != nil {
@@ -63,7 +71,7 @@ func newNamespace(srv *Server, name string, parent *Pattern, values map[string]s
 	ns.adapter = a
 	ns.startCtx, ns.stopStart = context.WithCancel(srv.starting)
 	ns.index.observer, _ = a.(adapter.RoomObserver)
-	return ns, nil
+	return ns, ns.findJournal()
 }
 
 // Name returns the namespace's name with its leading slash.
@@ -139,7 +147,7 @@ func (ns *Namespace) release() {
 		delete(ns.parent.children, ns)
 	}
 	srv.mu.Unlock()
-	if gone && begun && ns.adapter != nil {
+	if gone && (begun && ns.adapter != nil || ns.adapter == nil && ns.journal != nil) {
 		srv.tasks.Go(ns.closeAdapter)
 	}
 }
@@ -148,6 +156,13 @@ func (ns *Namespace) release() {
 func (ns *Namespace) closeAdapter() {
 	ctx, cancel := context.WithTimeout(ns.srv.ctx, 5*time.Second)
 	defer cancel()
+	if ns.journal != nil {
+		ns.records.stop(ctx)
+	}
+	if ns.adapter == nil {
+		ns.closeMemory()
+		return
+	}
 	ns.stopStart()
 	<-ns.up // Close comes after Start
 	if err := ns.adapter.Close(ctx); err != nil {
@@ -187,5 +202,4 @@ func (h host) HasRoom(room string) bool { return h.ns.index.has(room) }
 
 func (h host) Receive(m *adapter.Message) { h.ns.receive(m) }
 
-// RecoveryWindow is 0: connections are not recovered yet.
-func (h host) RecoveryWindow() time.Duration { return 0 }
+func (h host) RecoveryWindow() time.Duration { return h.ns.srv.cfg.keepEvents() }

@@ -23,8 +23,16 @@ func (ns *Namespace) receive(m *adapter.Message) {
 	taken := true
 	switch m.Kind {
 	case adapter.Broadcast:
+		if ns.journal != nil && m.RequestID == "" {
+			ns.receiveKept(m)
+			return
+		}
 		ns.receiveBroadcast(m)
 	case adapter.Join, adapter.Leave, adapter.Disconnect:
+		if m.Kind == adapter.Disconnect && m.RequestID != "" && ns.journal != nil {
+			ns.evictAsked(m)
+			return
+		}
 		n := ns.obey(m, ns.recipients(m.Target.Rooms, m.Target.Except, ""))
 		if m.Kind == adapter.Disconnect && m.RequestID != "" {
 			ns.respond(m.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: m.RequestID, Count: n})
@@ -65,6 +73,10 @@ func (ns *Namespace) receiveBroadcast(m *adapter.Message) {
 	if err != nil {
 		r.release()
 		ns.srv.log.Debug("broadcast of another node", "namespace", ns.name, "error", err)
+		return
+	}
+	if o.asks {
+		ns.deliverAsking(r, p, &m.Packet, m.Target.Volatile)
 		return
 	}
 	ns.deliver(r, p, &m.Packet, m.Target.Volatile)

@@ -62,34 +62,43 @@ func (x *index) shard(name string) *roomShard {
 	return &x.shards[maphash.String(roomSeed, name)%roomShards]
 }
 
-// add makes s a member of the namespace.
-func (x *index) add(s *Socket) {
+// add makes s a member of the namespace. The channel is closed when other nodes'
+// messages for the room named by its id arrive; nil if they do.
+//
+// A socket that recovers may find the one before it, whose handlers are not
+// through: then the id is its own from now on.
+func (x *index) add(s *Socket) (confirmed <-chan struct{}) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.byID == nil {
 		x.byID = map[string]*Socket{}
 	}
+	old := x.byID[s.id]
 	x.byID[s.id] = s
 	s.pos = len(x.all)
 	x.all = append(x.all, s)
-	if x.observer != nil && s.client.srv.foreign(s.id) {
-		x.observer.RoomAdded(s.id)
+	if old == nil && x.observer != nil && s.client.srv.foreign(s.id) {
+		confirmed = x.observer.RoomAdded(s.id)
 	}
+	return confirmed
 }
 
 func (x *index) remove(s *Socket) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.byID, s.id)
+	last := x.byID[s.id] == s
+	if last {
+		delete(x.byID, s.id)
+	}
 	if x.shared {
 		x.all, x.shared = slices.Clone(x.all), false
 	}
-	last := len(x.all) - 1
-	x.all[s.pos] = x.all[last]
+	end := len(x.all) - 1
+	x.all[s.pos] = x.all[end]
 	x.all[s.pos].pos = s.pos
-	x.all[last] = nil
-	x.all = x.all[:last]
-	if x.observer != nil && s.client.srv.foreign(s.id) {
+	x.all[end] = nil
+	x.all = x.all[:end]
+	if last && x.observer != nil && s.client.srv.foreign(s.id) {
 		x.observer.RoomRemoved(s.id)
 	}
 }
@@ -264,6 +273,7 @@ func (s *Socket) join(rooms []string) (waits []<-chan struct{}, err error) {
 		}
 	}
 	s.client.mu.Unlock()
+	s.changed()
 	for _, r := range entered {
 		s.entered(h, r)
 	}
@@ -331,6 +341,7 @@ func (s *Socket) Leave(rooms ...string) {
 		left = append(left, roomChange{m.room.name, s.ns.index.leave(m), true})
 	}
 	s.client.mu.Unlock()
+	s.changed()
 	h := s.ns.handlers()
 	for _, r := range left {
 		s.exited(h, r)

@@ -50,6 +50,9 @@ type Server struct {
 	tasks    engine.Group
 	sockets  atomic.Int64
 	counters counters
+
+	memory     adapter.Memory // journal of a node that has no adapter
+	recoveries chan struct{}  // has room for those that may go on at a time
 }
 
 type rootNamespace = Namespace
@@ -69,6 +72,7 @@ func New(cfg Config) (*Server, error) {
 		making:     map[string]chan struct{}{},
 		engineDown: make(chan struct{}),
 		epoch:      time.Now(),
+		recoveries: make(chan struct{}, max(cfg.Limits.Recoveries, 1)),
 	}
 	if _, ok := cfg.Parser.(socketio.TextParser); ok {
 		srv.text = true
@@ -375,7 +379,11 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 		}()
 	})
 	srv.abort()
-	err := errors.Join(srv.waitEngine(ctx), srv.tasks.Wait(ctx))
+	err := srv.waitEngine(ctx)
+	for _, ns := range srv.all() {
+		ns.records.stop(ctx)
+	}
+	err = errors.Join(err, srv.tasks.Wait(ctx))
 	err = errors.Join(err, srv.closeAdapters(ctx), srv.tasks.Wait(ctx))
 	srv.end()
 	if err != nil {

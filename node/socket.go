@@ -17,9 +17,10 @@ type Socket struct {
 	// Static after construction, ns from when handlers see the socket.
 	client *client
 	ns     *Namespace
-	name   string // of the namespace
-	id     string
-	auth   []byte // JSON object, nil if there is none
+	name   string       // of the namespace
+	id     string       // another one while it is connecting, if it recovers
+	auth   []byte       // JSON object, nil if there is none
+	rec    *recoverable // nil without recovery
 
 	state   socketState
 	leftOwn atomic.Bool // has left the room named by its id (SIO-R-05)
@@ -72,9 +73,10 @@ func (s *Socket) Auth(v any) error {
 // Connected tells whether the socket was accepted and has not ended.
 func (s *Socket) Connected() bool { return s.ready() }
 
-// Recovered tells whether the socket continues one whose connection was lost.
-// This server does not recover connections yet: it is always false.
-func (s *Socket) Recovered() bool { return false }
+// Recovered tells whether the socket continues one whose connection was lost: it
+// has that one's id, rooms and data, and the client has got what it has missed
+// ([Recovery]).
+func (s *Socket) Recovered() bool { return s.rec != nil && s.rec.recovered }
 
 // Transport returns "polling" or "websocket", whichever is in use now.
 func (s *Socket) Transport() string { return s.client.sess.Transport() }
@@ -93,17 +95,25 @@ func (s *Socket) Context() context.Context { return (*socketContext)(s) }
 
 // SetData keeps v with the socket. Other nodes see it as JSON in [RemoteSocket].
 // v must not be changed afterwards; set another one instead.
+//
+// If the socket recovers, which it may do on another node, it is there again,
+// having become JSON on its way.
 func (s *Socket) SetData(v any) {
 	s.client.mu.Lock()
 	s.data = v
 	s.client.mu.Unlock()
+	s.changed()
 }
 
-// Data returns what SetData kept with s; false if that is not a T.
+// Data returns what SetData kept with s; false if that is not a T, or, in a
+// recovered socket, if its JSON is none.
 func Data[T any](s *Socket) (T, bool) {
 	s.client.mu.Lock()
 	v := s.data
 	s.client.mu.Unlock()
+	if old, ok := v.(*restoredData); ok {
+		return restored[T](s, old)
+	}
 	t, ok := v.(T)
 	return t, ok
 }

@@ -38,6 +38,15 @@ type Stats struct {
 	BadPackets      uint64 // packets that could not be decoded
 	HandlerErrors   uint64
 	RequestsDropped uint64 // answers and requests of other nodes beyond the bounds
+
+	// With [Recovery].
+	Recovered     uint64 // sessions that were continued
+	Replayed      uint64 // events sent to their clients that they had missed
+	RecordsFailed uint64 // times that a session's record could not be written
+	// NotRecovered are the sessions that a client wanted to continue and could not,
+	// by cause: no session, events lost, overrun, error.
+	NotRecovered map[string]uint64
+
 	// Panics by where: of handlers (connect, event, disconnect, hook, server
 	// event), receive, task; engine is the rest of what serves a session.
 	Panics map[string]uint64
@@ -52,13 +61,16 @@ type counters struct {
 	delivered, volatileDropped       atomic.Uint64
 	unknownAcks, handlerErrors       atomic.Uint64
 	requestsDropped                  atomic.Uint64
+	recovered, replayed              atomic.Uint64
+	recordsFailed                    atomic.Uint64
 
 	shards [8]hotCounters
 	turn   atomic.Uint32
 
 	mu     sync.Mutex
 	panics map[string]uint64
-	gone   adapter.Stats // of namespaces that were freed
+	failed map[string]uint64 // recoveries, by cause
+	gone   adapter.Stats     // of namespaces that were freed
 }
 
 // hotCounters are counted for each message. There are several, so that processors
@@ -84,6 +96,16 @@ func (srv *Server) countPanic(where string) {
 		c.panics = map[string]uint64{}
 	}
 	c.panics[where]++
+}
+
+// notRecovered counts a session that could not be continued.
+func (c *counters) notRecovered(cause string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed == nil {
+		c.failed = map[string]uint64{}
+	}
+	c.failed[cause]++
 }
 
 // Stats returns the counters as they are now. It costs microseconds and some
@@ -118,6 +140,10 @@ func (srv *Server) Stats() Stats {
 		HandlerErrors:   c.handlerErrors.Load(),
 		RequestsDropped: c.requestsDropped.Load(),
 		Panics:          map[string]uint64{},
+		Recovered:       c.recovered.Load(),
+		Replayed:        c.replayed.Load(),
+		RecordsFailed:   c.recordsFailed.Load(),
+		NotRecovered:    map[string]uint64{},
 	}
 	for i := range c.shards {
 		st.EventsIn += c.shards[i].eventsIn.Load()
@@ -125,6 +151,7 @@ func (srv *Server) Stats() Stats {
 	}
 	c.mu.Lock()
 	maps.Copy(st.Panics, c.panics)
+	maps.Copy(st.NotRecovered, c.failed)
 	if e.Panics > 0 {
 		st.Panics["engine"] = e.Panics
 	}
@@ -141,10 +168,20 @@ func (srv *Server) adapterStats(st *Stats) {
 	namespaces := srv.all()
 	st.Namespaces = int64(len(namespaces))
 	for _, ns := range namespaces {
-		if m, ok := ns.adapter.(adapter.Measurer); ok {
+		if m, ok := ns.measurer(); ok {
 			addStats(&st.Adapter, m.Stats(), true)
 		}
 	}
+}
+
+// measurer is the adapter, or the journal of a node without one, if it counts.
+func (ns *Namespace) measurer() (m adapter.Measurer, ok bool) {
+	if ns.adapter != nil {
+		m, ok = ns.adapter.(adapter.Measurer)
+	} else {
+		m, ok = ns.journal.(adapter.Measurer)
+	}
+	return m, ok
 }
 
 // addStats adds the counters of b to a, and the gauges if b still lives.
@@ -159,6 +196,10 @@ func addStats(a *adapter.Stats, b adapter.Stats, live bool) {
 	a.BadMessages += b.BadMessages
 	a.ReceiveDropped += b.ReceiveDropped
 	a.Resubscriptions += b.Resubscriptions
+	a.Kept += b.Kept
+	a.KeptBytes += b.KeptBytes
+	a.KeepDropped += b.KeepDropped
+	a.Replayed += b.Replayed
 	if live {
 		a.Subscriptions += b.Subscriptions
 		a.PendingRoomCalls += b.PendingRoomCalls

@@ -30,6 +30,7 @@ type options struct {
 	allowEIO3                     bool
 	pingInterval, pingTimeout     int // ms
 	maxPayload                    int
+	recovery                      int // ms
 	drain                         time.Duration
 	control                       string
 	sentinel                      string
@@ -46,6 +47,7 @@ func parseFlags() options {
 	flag.IntVar(&o.pingInterval, "ping-interval", 25_000, "milliseconds")
 	flag.IntVar(&o.pingTimeout, "ping-timeout", 20_000, "milliseconds")
 	flag.IntVar(&o.maxPayload, "max-payload", 1_000_000, "bytes")
+	flag.IntVar(&o.recovery, "recovery", 0, "milliseconds that a client may be away; 0: it cannot recover")
 	flag.DurationVar(&o.drain, "drain", 0, "time over which clients are let go on SIGTERM; 0 ends them all at once, with nothing delivered before")
 	flag.StringVar(&o.control, "control", "", "address of the control port; none without")
 	flag.StringVar(&o.sentinel, "redis-sentinel", "", "the master's name and the sentinel's address, as name@host:port, instead of -redis")
@@ -120,6 +122,9 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 		PingInterval: time.Duration(o.pingInterval) * time.Millisecond,
 		PingTimeout:  time.Duration(o.pingTimeout) * time.Millisecond,
 		MaxPayload:   o.maxPayload,
+	}
+	if o.recovery > 0 {
+		cfg.Recovery = &node.Recovery{MaxDisconnection: time.Duration(o.recovery) * time.Millisecond}
 	}
 	if o.parser == "msgpack" {
 		cfg.Parser = msgpack.Parser

@@ -107,6 +107,9 @@ type CORS struct {
 	MaxAge time.Duration
 }
 
+// DefaultMaxQueue is the default of [Config.MaxQueue].
+const DefaultMaxQueue = 1 << 20
+
 func orDefault[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {
@@ -121,7 +124,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.UpgradeTimeout, 10*time.Second)
 	orDefault(&c.MaxPayload, 1_000_000)
 	orDefault(&c.CompressionThreshold, 1024)
-	orDefault(&c.MaxQueue, 1<<20)
+	orDefault(&c.MaxQueue, DefaultMaxQueue)
 	orDefault(&c.MaxPending, 20_000)
 	orDefault(&c.MaxPacketsPerPayload, 10_000)
 	if len(c.Transports) == 0 {

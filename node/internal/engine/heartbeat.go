@@ -212,6 +212,7 @@ func (s *Session) beatLocked(now int64) (ping, expired bool) {
 		s.awaiting.Store(true)
 		s.refreshed = false
 		s.heldSince = now // if somebody holds
+		s.pinged = now
 		s.nextPing = now + int64(s.srv.cfg.PingTimeout)
 		return true, false
 	}
@@ -231,6 +232,17 @@ func (s *Session) pong() {
 		s.srv.wheel.schedule(s, s.nextPing)
 	} // else the wheel finds the new time when it looks at the old one
 	s.mu.Unlock()
+}
+
+// Answered returns how long ago the last ping was queued, if it was answered: the
+// peer has got whatever was queued before.
+func (s *Session) Answered() (ago time.Duration, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pinged == 0 || s.awaiting.Load() {
+		return 0, false
+	}
+	return time.Duration(s.srv.wheel.now() - s.pinged), true
 }
 
 // refreshDeadline restarts the pong deadline for another packet than the pong,

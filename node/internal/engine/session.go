@@ -68,6 +68,7 @@ type Session struct {
 
 	// The wheel's fields, in nanoseconds of the server's clock.
 	heldSince int64 // while holding is not 0
+	pinged    int64 // when the last ping was queued; 0 for none
 	nextPing  int64 // when to ping; for protocol 3, and while a pong is awaited: the deadline
 	alarm     int64 // 0 for none
 	timer     wheelEntry
@@ -414,6 +415,25 @@ func (s *Session) waitOutput() {
 		if hold {
 			s.Unhold()
 		}
+	}
+}
+
+// AwaitRoom blocks while more than half of the queue is in use: for who has more to
+// send than the queue takes. It returns false when the session has ended.
+func (s *Session) AwaitRoom() bool {
+	for {
+		s.mu.Lock()
+		open := s.state == stateOpen
+		if !open || s.out.size+s.inflight <= s.srv.cfg.MaxQueue/2 {
+			s.mu.Unlock()
+			return open
+		}
+		if s.below == nil {
+			s.below = make(chan struct{})
+		}
+		c := s.below
+		s.mu.Unlock()
+		<-c
 	}
 }
 

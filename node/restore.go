@@ -1,0 +1,333 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/node/internal/engine"
+)
+
+// Bounds on what a recovery waits for.
+const (
+	takeTimeout   = 3 * time.Second // the record
+	evictTimeout  = time.Second     // the end of the life before (HRD-71)
+	replayTimeout = 10 * time.Second
+)
+
+// errTakenOver is the cause of the end of a session whose client came back before
+// its loss was noticed.
+var errTakenOver = errors.New("node: the client continues elsewhere")
+
+// restore makes s continue the session that its client came with, up to the
+// CONNECT. If that cannot be done, cause says why, and s is to be accepted as a new
+// one. It is not over if the client was refused or has gone.
+func (s *Socket) restore(ctx context.Context) (cause error, over bool) {
+	srv := s.client.srv
+	select {
+	case srv.recoveries <- struct{}{}:
+	case <-ctx.Done():
+		s.abandon()
+		return nil, true
+	}
+	release := func() { <-srv.recoveries }
+	defer func() { release() }()
+	session, err := s.take(ctx)
+	if err != nil {
+		return err, false
+	}
+	if err := s.become(ctx, session); err != nil {
+		return s.begin(err)
+	}
+	if srv.cfg.Recovery.RunMiddlewares && !s.pass() {
+		return nil, true
+	}
+	replay, start, err := s.replay(ctx, session)
+	if err != nil {
+		s.drop()
+		return s.begin(err)
+	}
+	// How fast the client takes what it missed must not hold up others.
+	release()
+	release = func() {}
+	if err := s.resend(ctx, replay); err != nil {
+		s.abandon()
+		return nil, true
+	}
+	switch ok, err := s.reopen(replay, start); {
+	case err != nil:
+		s.drop()
+		return s.begin(err)
+	case !ok:
+		s.abandon()
+		return nil, true
+	}
+	return nil, true
+}
+
+// take takes the record of the session and ends the life before.
+func (s *Socket) take(ctx context.Context) (*adapter.Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
+	defer cancel()
+	ns := s.ns
+	ns.records.settle(ctx, s.rec.claim.pid)
+	session, err := ns.journal.TakeSession(ctx, s.rec.claim.pid)
+	if err != nil {
+		return nil, err
+	}
+	if session.PID != s.rec.claim.pid || session.ID == "" || len(session.Rooms) > s.client.srv.cfg.Limits.Rooms {
+		return nil, errBadRecord
+	}
+	ns.endOther(ctx, session)
+	return session, nil
+}
+
+// endOther ends the life of a session whose record was taken, if it still goes on.
+func (ns *Namespace) endOther(ctx context.Context, session *adapter.Session) {
+	ctx, cancel := context.WithTimeout(ctx, evictTimeout)
+	defer cancel()
+	if old := ns.index.socket(session.ID); old != nil {
+		if old.rec.pid == session.PID {
+			old.updateRecord(session)
+			old.evict(ctx)
+		}
+		return
+	}
+	if session.Owner == "" || session.Owner == ns.srv.cfg.NodeID {
+		return
+	}
+	if err := ns.evict(ctx, session.Owner, session.ID); err != nil {
+		ns.srv.log.Debug("ending a session on another node", "node", session.Owner, "socket", shortID(session.ID), "error", err)
+	}
+}
+
+// updateRecord writes into session what has changed since it was saved.
+func (s *Socket) updateRecord(session *adapter.Session) {
+	if live := s.record(); live != nil {
+		live.Offset = session.Offset
+		*session = *live
+	}
+}
+
+// evict ends the session of s, which its client continues elsewhere. The client is
+// not told: it has closed this connection, or lost it. It waits until the
+// disconnect handlers have returned.
+func (s *Socket) evict(ctx context.Context) {
+	c := s.client
+	c.mu.Lock()
+	s.rec.evicted = true
+	gone := s.rec.gone
+	if gone == nil {
+		gone = make(chan struct{})
+		s.rec.gone = gone
+	}
+	c.mu.Unlock()
+	c.sess.Close(engine.Close{Reason: engine.ReasonForcedClose, Cause: errTakenOver, Discard: true})
+	select {
+	case <-gone:
+	case <-ctx.Done():
+	}
+}
+
+// evictAsked ends the sockets that another node takes over, and tells when that is
+// done.
+func (ns *Namespace) evictAsked(m *adapter.Message) {
+	list := ns.local(&m.Target)
+	ns.srv.tasks.Go(func() {
+		defer ns.recovered("receive")
+		ctx, cancel := context.WithTimeout(ns.srv.ctx, evictTimeout)
+		defer cancel()
+		for _, s := range list {
+			s.evict(ctx)
+		}
+		ns.respond(m.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: m.RequestID, Count: len(list)})
+	})
+}
+
+// become gives s the id, rooms and data of a session.
+func (s *Socket) become(ctx context.Context, session *adapter.Session) error {
+	c := s.client
+	c.mu.Lock()
+	if s.end != nil || c.closed {
+		c.mu.Unlock()
+		return ErrDisconnected
+	}
+	s.id, s.rec.self = session.ID, []string{session.ID}
+	s.rec.pid, s.rec.recovered = session.PID, true
+	s.rec.before = s.rec.claim.offset
+	s.rec.taken = session
+	s.leftOwn.Store(!slices.Contains(session.Rooms, session.ID))
+	if len(session.Data) > 0 {
+		s.data = &restoredData{raw: session.Data}
+	}
+	c.mu.Unlock()
+	rooms := slices.DeleteFunc(slices.Clone(session.Rooms), func(room string) bool { return room == session.ID })
+	if _, err := s.join(rooms); err != nil {
+		return fmt.Errorf("node: joining the rooms of a session: %w", err)
+	}
+	return ctx.Err()
+}
+
+// giveUp undoes what restore has done for a socket that was not accepted. The
+// session is given back for the client's next connection, unless it was refused.
+func (s *Socket) giveUp() {
+	c := s.client
+	c.mu.Lock()
+	taken := s.rec.taken
+	s.rec.taken = nil
+	c.mu.Unlock()
+	s.drop()
+	if taken != nil {
+		s.ns.records.giveBack(taken)
+	}
+}
+
+// goneForGood lets evict return.
+func (s *Socket) goneForGood() {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	if s.rec.gone == nil {
+		s.rec.gone = make(chan struct{})
+	}
+	close(s.rec.gone)
+}
+
+// begin undoes what become has done: s is a new socket. If its session has ended it
+// gives the record back, for the next connection.
+func (s *Socket) begin(cause error) (error, bool) {
+	c := s.client
+	c.mu.Lock()
+	if s.end != nil || c.closed {
+		c.mu.Unlock()
+		s.abandon()
+		return nil, true
+	}
+	id := c.socketID(s.name)
+	s.id, s.rec.self, s.data = id, []string{id}, nil
+	s.rec.pid, s.rec.recovered, s.rec.before, s.rec.taken = randomID(15), false, "", nil
+	s.leftOwn.Store(false)
+	c.mu.Unlock()
+	s.leaveAll()
+	return cause, false
+}
+
+// replay lets live events wait, sees to it that they arrive, and reads what was
+// sent before. start is the offset from which on that is complete.
+func (s *Socket) replay(ctx context.Context, session *adapter.Session) (r adapter.Replay, start string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
+	waits := append(s.confirmations(), s.hold())
+	awaitRooms(ctx, waits)
+	if start, err = s.ns.startOffset(s.rec.claim.offset, session.Offset); err != nil {
+		return nil, "", err
+	}
+	r, err = s.ns.journal.Replay(ctx, start, wanted(session))
+	return r, start, err
+}
+
+// startOffset is where a replay begins: after the last event that the client tells of and
+// after what it surely has. Official clients may tell of an event of the session
+// before, or of one that was so long ago that it is not kept any more (SIO-Z-12).
+func (ns *Namespace) startOffset(told, sure string) (string, error) {
+	switch {
+	case told == "" && sure == "":
+		return "", adapter.ErrLost
+	case told == "":
+		return sure, nil
+	case sure == "":
+		return told, nil
+	}
+	return ns.journal.Merge(told, sure)
+}
+
+// confirmations returns the channels of the rooms of s that other nodes' events do
+// not reach yet.
+func (s *Socket) confirmations() (waits []<-chan struct{}) {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	for _, m := range s.rooms {
+		if c := m.room.confirmed; c != nil && !isClosed(c) {
+			waits = append(waits, c)
+		}
+	}
+	return waits
+}
+
+// awaitRooms waits, for a second at most, until events for rooms arrive.
+func awaitRooms(ctx context.Context, waits []<-chan struct{}) {
+	timer := time.NewTimer(joinWait)
+	defer timer.Stop()
+	for _, confirmed := range waits {
+		if confirmed == nil {
+			continue
+		}
+		select {
+		case <-confirmed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reopen tells the client that it has recovered, and sends what has waited. It is
+// not ok if the session has ended.
+func (s *Socket) reopen(r adapter.Replay, start string) (ok bool, err error) {
+	c := s.client
+	s.ns.order.Lock()
+	defer s.ns.order.Unlock()
+	m := s.rec.seam
+	if m.overrun {
+		return true, ErrOverrun
+	}
+	c.mu.Lock()
+	if s.end != nil || c.closed {
+		c.mu.Unlock()
+		return false, nil
+	}
+	s.rec.taken, s.rec.floor = nil, start
+	s.connectedLocked()
+	c.mu.Unlock()
+	c.srv.counters.recovered.Add(1)
+	m.open, m.replay = true, r
+	held := m.held
+	m.held, m.size = nil, 0
+	for _, e := range held {
+		if s.rec.seam == nil {
+			s.sendOutgoing(e)
+		} else {
+			s.passLocked(m, e)
+		}
+	}
+	return true, nil
+}
+
+// restoredData is the data of a socket that has recovered: JSON, and the value that
+// was made of it last.
+type restoredData struct {
+	raw   []byte
+	value any
+}
+
+// restored reads restored data as a T.
+func restored[T any](s *Socket, d *restoredData) (T, bool) {
+	s.client.mu.Lock()
+	t, ok := d.value.(T)
+	s.client.mu.Unlock()
+	if ok {
+		return t, true
+	}
+	if json.Unmarshal(d.raw, &t) != nil {
+		var none T
+		return none, false
+	}
+	s.client.mu.Lock()
+	d.value = t
+	s.client.mu.Unlock()
+	return t, true
+}
