@@ -18,7 +18,7 @@ import (
 // All namespaces of a node share one subscriber connection and publish through
 // one goroutine. The factory may serve several nodes of one process.
 func NewAdapter(client goredis.UniversalClient, config Config) adapter.Factory {
-	return newFactory(client, config, func(cfg Config, h adapter.Host, uid string) protocol {
+	return newFactory(client, config, false, func(cfg Config, h adapter.Host, uid string) protocol {
 		return newClassic(cfg, h, uid)
 	})
 }

@@ -103,7 +103,7 @@ func TestNumbersFollowTheOutbox(t *testing.T) {
 	cfg, _ := Config{}.withDefaults()
 	h := adaptertest.NewHost("nodeA", "/")
 	m := newMember(&links{cfg: cfg}, h, "me", newClassic(cfg, h, "me"))
-	m.link = newLink(nil, cfg, "nodeA")
+	m.link = newLink(nil, cfg, "nodeA", false)
 	last := uint64(0)
 	m.number = func(*item, *adapter.Message) extras { last++; return extras{number: last} }
 	const callers, each = 8, 100
@@ -136,7 +136,7 @@ func TestNumbersFollowTheOutbox(t *testing.T) {
 func TestOutboxXAdd(t *testing.T) {
 	server := redistest.Start(t)
 	cfg, _ := Config{}.withDefaults()
-	l := newLink(server.Client(t), cfg, "nodeA")
+	l := newLink(server.Client(t), cfg, "nodeA", false)
 	l.start()
 	defer l.stop()
 	told := make(chan outcome, 1)

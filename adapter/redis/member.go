@@ -24,10 +24,11 @@ func usable(client goredis.UniversalClient) error {
 }
 
 // newFactory makes the factory of an adapter that speaks a protocol.
-func newFactory(client goredis.UniversalClient, config Config, speak func(cfg Config, h adapter.Host, uid string) protocol) adapter.Factory {
+// The channels of a sharded one are sharded.
+func newFactory(client goredis.UniversalClient, config Config, sharded bool, speak func(cfg Config, h adapter.Host, uid string) protocol) adapter.Factory {
 	cfg, err := config.withDefaults()
 	err = errors.Join(err, usable(client))
-	ls := &links{client: client, cfg: cfg, byNode: map[string]*link{}}
+	ls := &links{client: client, cfg: cfg, sharded: sharded, byNode: map[string]*link{}}
 	return func(h adapter.Host) (adapter.Adapter, error) {
 		if err != nil {
 			return nil, err

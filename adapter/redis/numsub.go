@@ -15,11 +15,11 @@ import (
 func (l *link) subscribers(ctx context.Context, channel string) (int, error) {
 	cluster, ok := l.client.(*goredis.ClusterClient)
 	if !ok {
-		return numSub(ctx, l.client, channel, l.cfg.PublishTimeout)
+		return l.numSub(ctx, l.client, channel)
 	}
 	var total atomic.Int64
 	count := func(ctx context.Context, c *goredis.Client) error {
-		n, err := numSub(ctx, c, channel, l.cfg.PublishTimeout)
+		n, err := l.numSub(ctx, c, channel)
 		total.Add(int64(n))
 		return err
 	}
@@ -32,13 +32,18 @@ func (l *link) subscribers(ctx context.Context, channel string) (int, error) {
 
 // numSub asks one server. go-redis heeds the deadline of a context while it
 // dials, but not while it reads; so the time that is left becomes the timeout.
-func numSub(ctx context.Context, client goredis.UniversalClient, channel string, timeout time.Duration) (int, error) {
+func (l *link) numSub(ctx context.Context, client goredis.UniversalClient, channel string) (int, error) {
+	timeout := l.cfg.PublishTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, max(time.Until(deadline), time.Millisecond))
 	}
 	if c, ok := client.(*goredis.Client); ok {
 		client = c.WithTimeout(timeout)
 	}
-	counts, err := client.PubSubNumSub(ctx, channel).Result()
+	ask := client.PubSubNumSub
+	if l.sharded {
+		ask = client.PubSubShardNumSub
+	}
+	counts, err := ask(ctx, channel).Result()
 	return int(counts[channel]), err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -86,7 +87,7 @@ func (c publishCmd) sent() bool { return c.payload.written && c.Err() == nil }
 
 // retriable reports that Redis certainly did not publish it but may do so soon.
 func (c publishCmd) retriable() bool {
-	return !c.payload.written || isTransient(c.Err())
+	return !c.payload.written || isElsewhere(c.Err())
 }
 
 // isTransient tells whether Redis has answered that it cannot work at the moment.
@@ -103,7 +104,7 @@ func (l *link) publish(ctx context.Context) {
 			batch = l.out.take(batch, batchItems, batchBytes)
 		}
 		if len(batch) == 0 {
-			l.await(ctx, l.out.kick, 0)
+			await(ctx, l.out.kick, 0)
 			continue
 		}
 		// go-redis bridges a short outage by itself while it connects: a lost
@@ -122,26 +123,30 @@ func (l *link) publish(ctx context.Context) {
 func (l *link) recover(ctx context.Context, batch []item) []item {
 	l.bridged = l.lost.Load()
 	pause := publishPauseMin
-	for ctx.Err() == nil && !l.ping(ctx) {
+	if l.slotted() {
+		l.reload(ctx)
+		await(ctx, nil, pause) // a slot may have moved, and go-redis has to learn where
+	}
+	for ctx.Err() == nil && !l.ping(ctx, batch) {
 		batch = l.out.expire(batch, time.Now())
-		l.await(ctx, nil, pause)
+		await(ctx, nil, pause)
 		l.reload(ctx)
 		pause = min(2*pause, publishPauseMax)
 	}
-	select {
-	case l.back <- struct{}{}: // no need for run to wait any longer
-	default:
-	}
+	l.retry()
 	l.poll(ctx, restoreWait, l.subs.complete)
 	l.settle(ctx)
 	l.failing, l.countedAt = false, time.Time{}
 	return l.out.expire(batch, time.Now())
 }
 
-// settle waits for the other nodes after an outage.
+// settle waits for the other nodes after an outage. On a Redis Cluster with sharded
+// channels to count them on one server says little about the others.
 func (l *link) settle(ctx context.Context) {
+	if l.nodes == 0 || l.slotted() {
+		await(ctx, nil, settleMin)
+	}
 	if l.nodes == 0 {
-		l.await(ctx, nil, settleMin)
 		return
 	}
 	l.poll(ctx, settleMax, func() bool {
@@ -153,7 +158,7 @@ func (l *link) settle(ctx context.Context) {
 // poll waits until cond is true, at most for d.
 func (l *link) poll(ctx context.Context, d time.Duration, cond func() bool) {
 	for until := time.Now().Add(d); ctx.Err() == nil && !cond() && time.Now().Before(until); {
-		l.await(ctx, nil, publishPauseMin)
+		await(ctx, nil, publishPauseMin)
 	}
 }
 
@@ -169,30 +174,6 @@ func (l *link) count(ctx context.Context) {
 	}
 }
 
-// ping tells whether Redis answers, if only that it does not like PING.
-func (l *link) ping(ctx context.Context) bool {
-	client, err := l.publishClient(ctx)
-	if err == nil {
-		err = client.Ping(ctx).Err()
-	}
-	return err == nil || isRefusal(err) && !isTransient(err)
-}
-
-// await waits for wake, for d if it is not 0, or for the end of ctx.
-func (l *link) await(ctx context.Context, wake <-chan struct{}, d time.Duration) {
-	var elapsed <-chan time.Time
-	if d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		elapsed = timer.C
-	}
-	select {
-	case <-wake:
-	case <-elapsed:
-	case <-ctx.Done():
-	}
-}
-
 // drop gives up what the link has not sent when it ends.
 func (l *link) drop(batch []item) {
 	for len(batch) > 0 {
@@ -204,22 +185,23 @@ func (l *link) drop(batch []item) {
 	}
 }
 
-// send publishes items in one pipeline and returns those at the end that should
-// be tried again, in their order. What failed before one that succeeded is lost:
-// sent again it would come out of order.
+// send publishes items and returns those that should be tried again, in their
+// order. What failed before one that succeeded on the same way is lost: sent again
+// it would come out of order.
 func (l *link) send(ctx context.Context, items []item) (again []item) {
 	if len(items) == 0 {
 		return items
 	}
-	cmds, err := l.pipeline(ctx, items)
-	last := len(cmds) - 1
-	for last >= 0 && !cmds[last].sent() {
-		last--
+	cmds := make([]publishCmd, len(items))
+	for i, it := range items {
+		cmds[i] = newPublish(ctx, it)
 	}
+	err := l.execute(ctx, items, cmds)
+	left := l.leftOver(items, cmds)
 	again = items[:0]
 	var finished []item
 	for i, c := range cmds {
-		if i > last && c.retriable() {
+		if left != nil && left[i] {
 			again = append(again, items[i])
 			continue
 		}
@@ -232,6 +214,22 @@ func (l *link) send(ctx context.Context, items []item) (again []item) {
 	}
 	l.failing = len(again) > 0 || err != nil && !isRefusal(err)
 	return again
+}
+
+// leftOver tells which items to try again: those that Redis has not taken, if it has
+// taken nothing after them on the same way. Nil is none.
+func (l *link) leftOver(items []item, cmds []publishCmd) []bool {
+	if !slices.ContainsFunc(cmds, func(c publishCmd) bool { return !c.sent() }) {
+		return nil
+	}
+	left := make([]bool, len(items))
+	passed := map[string]bool{}
+	for i := len(items) - 1; i >= 0; i-- {
+		way := l.way(&items[i])
+		passed[way] = passed[way] || cmds[i].sent()
+		left[i] = !passed[way] && cmds[i].retriable()
+	}
+	return left
 }
 
 // isRefusal tells whether Redis has answered, if only with an error. Then it is not
@@ -253,25 +251,6 @@ func (it *item) settle(c publishCmd) {
 	it.to.publishedBytes.Add(uint64(len(it.payload)))
 }
 
-func (l *link) pipeline(ctx context.Context, items []item) ([]publishCmd, error) {
-	cmds := make([]publishCmd, len(items))
-	for i, it := range items {
-		cmds[i] = newPublish(ctx, it)
-	}
-	client, err := l.publishClient(ctx)
-	if err != nil {
-		return cmds, err
-	}
-	pipe := client.Pipeline()
-	for _, c := range cmds {
-		if err := pipe.Process(ctx, c); err != nil {
-			return cmds, err
-		}
-	}
-	_, err = pipe.Exec(ctx)
-	return cmds, err
-}
-
 // reportPublish logs a failure, at most one in reportEvery.
 func (l *link) reportPublish(ctx context.Context, err error, kept int) {
 	if ctx.Err() != nil || time.Since(l.reported) < reportEvery {
@@ -283,35 +262,4 @@ func (l *link) reportPublish(ctx context.Context, err error, kept int) {
 		level = slog.LevelError
 	}
 	l.log.Log(ctx, level, "redis: publishing fails", "node", l.node, "err", err, "kept", kept)
-}
-
-// publishClient is the client to publish with.
-//
-// On a Redis Cluster any server takes a PUBLISH and passes it on to the others.
-// go-redis would route each by the slot of its channel, so that what a node says
-// in different rooms takes different ways and may overtake. We send all of a
-// node's messages through the one master that owns the slot of the node's own
-// channel: order is kept (CLU-O-01), one pipeline is enough, and many nodes
-// spread over the masters.
-func (l *link) publishClient(ctx context.Context) (goredis.UniversalClient, error) {
-	cluster, ok := l.client.(*goredis.ClusterClient)
-	if !ok {
-		return l.timed, nil
-	}
-	master, err := cluster.MasterForKey(ctx, l.own)
-	if err != nil {
-		return nil, err
-	}
-	if master != l.master {
-		l.master, l.timed = master, master.WithTimeout(l.cfg.PublishTimeout)
-	}
-	return l.timed, nil
-}
-
-// reload lets a cluster client find out who is master now. It does so by itself
-// for commands it has routed, which ours are not.
-func (l *link) reload(ctx context.Context) {
-	if cluster, ok := l.client.(*goredis.ClusterClient); ok {
-		cluster.ReloadState(ctx)
-	}
 }

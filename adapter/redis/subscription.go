@@ -98,7 +98,7 @@ func (sub *subscription) cut(i int) {
 func (sub *subscription) wanted() bool { return sub.first.n > 0 }
 
 // verb is the command that sub needs, empty for none.
-func (sub *subscription) verb() string {
+func (sub *subscription) verb(mode subscribeMode) string {
 	if sub.asked == sub.wanted() {
 		return ""
 	}
@@ -106,7 +106,10 @@ func (sub *subscription) verb() string {
 	if sub.wanted() {
 		verb = "subscribe"
 	}
-	if sub.pattern {
+	switch {
+	case mode != modePlain:
+		verb = "s" + verb
+	case sub.pattern:
 		verb = "p" + verb
 	}
 	return verb

@@ -11,18 +11,21 @@ import (
 // maxNames is how many channels one command names at most (HRD-73).
 const maxNames = 1000
 
-// subscriptions knows what a node wants to hear and what Redis has confirmed on
-// the present connection. It does no I/O: the link sends the commands that flush
+// subscriptions knows what a node wants to hear from one server and what that has
+// confirmed on the present connection. It does no I/O: the link sends the commands that flush
 // returns, in that order, and reports what comes back.
 //
 // Redis answers the commands of a connection in their order, one confirmation
 // per name, or one error per command. So a list of what was sent tells what each
 // confirmation is for, however quickly a room comes and goes.
 type subscriptions struct {
-	// kick tells that flush has something to do, or that all is complete.
-	kick chan struct{}
+	// Static after construction.
+	kick chan struct{} // flush has something to do, or all is complete
+	mode subscribeMode
 
-	mu        sync.Mutex // guards the fields below and those of the subscriptions
+	// mu guards the fields below and those of the subscriptions; all of a link share
+	// it, so that channels can go from one to another.
+	mu        *sync.Mutex
 	channels  map[string]*subscription
 	patterns  map[string]*subscription
 	dirty     []*subscription
@@ -31,14 +34,28 @@ type subscriptions struct {
 	open      bool            // from connect to lost: flush returns commands
 	connected bool            // Redis has taken the first of them
 	restoring int             // subscriptions that are missing since connect
+	fresh     bool            // no connection was lost yet
 	lastErr   error           // why there is no connection
 	refused   []*subscription // Redis answered with refusal
 	refusal   error
+	displaced []*subscription // Redis has them elsewhere now
 }
 
-func newSubscriptions() *subscriptions {
+// subscribeMode is the kind of channels.
+type subscribeMode uint8
+
+const (
+	modePlain   subscribeMode = iota
+	modeSharded               // by SSUBSCRIBE
+	modeSlotted               // the same on a Redis Cluster: one command for each slot, and slots move
+)
+
+func newSubscriptions(mu *sync.Mutex, mode subscribeMode) *subscriptions {
 	return &subscriptions{
 		kick:     make(chan struct{}, 1),
+		mode:     mode,
+		mu:       mu,
+		fresh:    true,
 		channels: map[string]*subscription{},
 		patterns: map[string]*subscription{},
 		lastErr:  errors.New("not connected yet"),
@@ -58,11 +75,11 @@ func (s *subscriptions) table(pattern bool) map[string]*subscription {
 func (s *subscriptions) add(name string, pattern bool, kind routeKind, to subscriber) (confirmed <-chan struct{}, connected bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sub := s.table(pattern)[name]
-	if sub == nil {
-		sub = &subscription{name: name, pattern: pattern}
-		s.table(pattern)[name] = sub
-	}
+	return s.addLocked(name, pattern, kind, to)
+}
+
+func (s *subscriptions) addLocked(name string, pattern bool, kind routeKind, to subscriber) (confirmed <-chan struct{}, connected bool) {
+	sub := s.makeLocked(name, pattern)
 	s.addRoute(sub, kind, to)
 	if !sub.confirmed && sub.asked && sub.open == 0 {
 		s.setConfirmed(sub, true) // removed and added before Redis was told
@@ -77,10 +94,24 @@ func (s *subscriptions) add(name string, pattern bool, kind routeKind, to subscr
 	return sub.waiters.done, s.connected
 }
 
+// makeLocked returns what there is under a name, or begins it.
+func (s *subscriptions) makeLocked(name string, pattern bool) *subscription {
+	sub := s.table(pattern)[name]
+	if sub == nil {
+		sub = &subscription{name: name, pattern: pattern}
+		s.table(pattern)[name] = sub
+	}
+	return sub
+}
+
 // remove takes back one add and reports whether there was one.
 func (s *subscriptions) remove(name string, pattern bool, to subscriber) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.removeLocked(name, pattern, to)
+}
+
+func (s *subscriptions) removeLocked(name string, pattern bool, to subscriber) bool {
 	sub := s.table(pattern)[name]
 	if sub == nil || !s.removeRoute(sub, to) {
 		return false
@@ -223,6 +254,7 @@ func (s *subscriptions) release(sub *subscription) {
 func (s *subscriptions) markDirty(sub *subscription) {
 	if !s.open {
 		s.forget(sub)
+		s.signal() // there may have been nothing to connect for
 		return
 	}
 	if !sub.dirty {
@@ -255,19 +287,26 @@ func (s *subscriptions) flush() []*command {
 		return nil
 	}
 	s.joining = nil
-	present := map[string]*command{}
+	type group struct {
+		verb string
+		slot uint16
+	}
+	present := map[group]*command{}
 	var list []*command
 	for _, sub := range s.dirty {
 		sub.dirty = false
-		verb := sub.verb()
-		if verb == "" {
+		g := group{verb: sub.verb(s.mode)}
+		if g.verb == "" {
 			s.forget(sub)
 			continue
 		}
-		c := present[verb]
+		if s.mode == modeSlotted {
+			g.slot = slotOf(sub.name)
+		}
+		c := present[g]
 		if c == nil || len(c.subs) == maxNames {
-			c = &command{verb: verb}
-			present[verb] = c
+			c = &command{verb: g.verb}
+			present[g] = c
 			list = append(list, c)
 		}
 		c.subs = append(c.subs, sub)
@@ -286,10 +325,14 @@ func (s *subscriptions) connect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open = true
+	anew := s.mode != modeSlotted || !s.fresh // else what came from elsewhere is marked already
 	var own, base, rooms []*subscription
 	for _, table := range []map[string]*subscription{s.channels, s.patterns} {
 		for _, sub := range table {
-			sub.dirty, sub.restoring = true, true
+			sub.dirty = true
+			if anew {
+				s.restore(sub)
+			}
 			switch sub.first.kind {
 			case routeOwn:
 				own = append(own, sub)
@@ -301,7 +344,6 @@ func (s *subscriptions) connect() {
 		}
 	}
 	s.dirty = slices.Concat(own, base, rooms)
-	s.restoring = len(s.dirty)
 }
 
 // reached notes that Redis has taken the first command of the connection.
@@ -315,9 +357,9 @@ func (s *subscriptions) reached() {
 func (s *subscriptions) lost(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open, s.connected, s.lastErr = false, false, err
+	s.open, s.connected, s.fresh, s.lastErr = false, false, false, err
 	s.dirty, s.sent, s.restoring = nil, nil, 0
-	s.refused, s.refusal = nil, nil
+	s.refused, s.refusal, s.displaced = nil, nil, nil
 	for _, table := range []map[string]*subscription{s.channels, s.patterns} {
 		for _, sub := range table {
 			s.setConfirmed(sub, false)
@@ -333,17 +375,30 @@ func (s *subscriptions) confirm(verb, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.sent) == 0 {
-		return fmt.Errorf("confirmation of %s %q that was not sent", verb, name)
+		return s.unexpected(verb, name, "nothing")
 	}
 	c := s.sent[0]
 	sub := c.subs[c.index]
 	if c.verb != verb || sub.name != name {
-		return fmt.Errorf("confirmation of %s %q instead of %s %q", verb, name, c.verb, sub.name)
+		return s.unexpected(verb, name, c.verb+" "+sub.name)
 	}
 	if c.index++; c.index == len(c.subs) {
 		s.sent = s.sent[1:]
 	}
 	s.settle(sub)
+	return nil
+}
+
+// unexpected takes a confirmation that is not the next one. Redis ends by itself
+// the subscriptions of a slot that has gone to another server.
+func (s *subscriptions) unexpected(verb, name, next string) error {
+	if s.mode != modeSlotted || verb != "sunsubscribe" {
+		return fmt.Errorf("confirmation of %s %q instead of %s", verb, name, next)
+	}
+	if sub := s.channels[name]; sub != nil && sub.open == 0 { // else a later command decides
+		sub.asked = false
+		s.displace(sub)
+	}
 	return nil
 }
 
@@ -369,13 +424,20 @@ func (s *subscriptions) refuse(err error) bool {
 	}
 	c := s.sent[0]
 	s.sent = s.sent[1:]
-	s.refusal = fmt.Errorf("%s refused: %w", c.verb, err)
+	elsewhere := s.mode == modeSlotted && isElsewhere(err)
+	if !elsewhere {
+		s.refusal = fmt.Errorf("%s refused: %w", c.verb, err)
+	}
 	for _, sub := range c.subs {
 		if sub.open--; sub.open == 0 { // else a later command decides
 			sub.asked = strings.HasSuffix(c.verb, "unsubscribe")
 		}
-		s.refused = append(s.refused, sub)
-		s.forget(sub)
+		if elsewhere {
+			s.displace(sub)
+		} else {
+			s.refused = append(s.refused, sub)
+			s.forget(sub)
+		}
 	}
 	return true
 }
@@ -421,16 +483,16 @@ func (s *subscriptions) find(pattern, channel string) (first route, more []route
 func (s *subscriptions) ready(to subscriber) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	missing := to.counts().baseMissing
-	switch {
-	case !s.connected:
-		return fmt.Errorf("redis: not connected: %w", s.lastErr)
-	case s.refusal != nil:
-		return fmt.Errorf("redis: %w", s.refusal)
-	case s.restoring > 0:
-		return fmt.Errorf("redis: %d subscriptions are not restored yet", s.restoring)
-	case missing > 0:
-		return fmt.Errorf("redis: %d subscriptions are not confirmed yet", missing)
+	if err := s.completeLocked(); err != nil {
+		return err
+	}
+	return missingOf(to)
+}
+
+// missingOf says how many subscriptions a subscriber lacks that are no rooms.
+func missingOf(to subscriber) error {
+	if n := to.counts().baseMissing; n > 0 {
+		return fmt.Errorf("redis: %d subscriptions are not confirmed yet", n)
 	}
 	return nil
 }
@@ -440,7 +502,20 @@ func (s *subscriptions) ready(to subscriber) error {
 func (s *subscriptions) complete() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.connected && s.restoring == 0 && s.refusal == nil
+	return s.completeLocked() == nil
+}
+
+// completeLocked says what is missing.
+func (s *subscriptions) completeLocked() error {
+	switch {
+	case !s.connected:
+		return fmt.Errorf("redis: not connected: %w", s.lastErr)
+	case s.refusal != nil:
+		return fmt.Errorf("redis: %w", s.refusal)
+	case s.restoring > 0:
+		return fmt.Errorf("redis: %d subscriptions are not restored yet", s.restoring)
+	}
+	return nil
 }
 
 // countsOf returns a copy of a subscriber's counts.
@@ -454,6 +529,10 @@ func (s *subscriptions) countsOf(to subscriber) subscriptionCounts {
 func (s *subscriptions) has(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.hasLocked(name)
+}
+
+func (s *subscriptions) hasLocked(name string) bool {
 	sub := s.channels[name]
 	return sub != nil && sub.confirmed
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 )
 
@@ -73,7 +74,7 @@ func (f *fakeRedis) lose() {
 }
 
 func newFake(t *testing.T) *fakeRedis {
-	return &fakeRedis{t: t, subs: newSubscriptions(), has: map[string]bool{}}
+	return &fakeRedis{t: t, subs: newSubscriptions(&sync.Mutex{}, modePlain), has: map[string]bool{}}
 }
 
 // TestSubscriptionsWhileDialing: nobody waits for a Redis that may be away, and

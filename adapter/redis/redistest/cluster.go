@@ -64,3 +64,24 @@ func ClusterClient(t testing.TB, servers []*Server) *goredis.ClusterClient {
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
+
+// MoveSlot gives an empty slot of the cluster from one of its masters to another.
+func MoveSlot(t testing.TB, servers []*Server, slot, from, to int) {
+	t.Helper()
+	id, err := servers[to].Client(t).ClusterMyID(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The new owner first, so that there always is one.
+	order := []*Server{servers[to], servers[from]}
+	for _, s := range servers {
+		if s != servers[to] && s != servers[from] {
+			order = append(order, s)
+		}
+	}
+	for _, s := range order {
+		if err := s.Client(t).Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err(); err != nil {
+			t.Fatalf("move slot %d: %v", slot, err)
+		}
+	}
+}
