@@ -283,13 +283,14 @@ func (e *Emitter) publish(ctx context.Context, m *adapter.Message) error {
 		}
 	}
 	it, err := e.core.protocol(e.namespace).encode(m)
+	p := &parcel{item: it}
 	switch {
 	case err != nil:
 		return fmt.Errorf("redis: emit: %w", err)
-	case len(it.payload) > e.core.cfg.MaxMessage:
-		return fmt.Errorf("redis: emit %d bytes: %w", len(it.payload), adapter.ErrTooLarge)
+	case len(p.payload) > e.core.cfg.MaxMessage:
+		return fmt.Errorf("redis: emit %d bytes: %w", len(p.payload), adapter.ErrTooLarge)
 	case e.batch != nil:
-		return e.batch.add(it)
+		return e.batch.add(p)
 	}
-	return e.core.way.send(ctx, []item{it})
+	return e.core.way.send(ctx, []*parcel{p})
 }

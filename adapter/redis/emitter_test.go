@@ -26,7 +26,12 @@ func newTestEmitter(t testing.TB, cfg EmitterConfig) (e *Emitter, sent func() []
 	}
 	c := &collected{}
 	e.batch = c
-	return e, func() []item { return c.items }
+	return e, func() (items []item) {
+		for _, p := range c.parcels {
+			items = append(items, p.item)
+		}
+		return items
+	}
 }
 
 // text shows an item: the channel, and the payload, in hex unless it is text.

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,15 +12,29 @@ import (
 // ioTimeout bounds each read from and write to Redis of an emitter (HRD-63).
 const ioTimeout = 3 * time.Second
 
-// maxBound is how many masters of a cluster are remembered.
-const maxBound = 1000
+// parcel is a message on its way to Redis.
+type parcel struct {
+	item
+	done bool // Redis has it
+}
+
+// command is what Redis is told.
+func (p *parcel) command(ctx context.Context) publishCmd { return newPublish(ctx, p.item) }
+
+// slotKey is what decides on the master of a Redis Cluster, empty if any will do.
+func (p *parcel) slotKey() string {
+	if p.verb == verbPublish {
+		return ""
+	}
+	return p.channel
+}
 
 // wayOut hands messages to Redis and waits for its answers. Concurrent calls use
 // connections of their own.
 type wayOut struct {
 	client  goredis.UniversalClient
 	timeout time.Duration // of calls without a deadline
-	own     string        // its master takes what any master could, see publishClient
+	own     string        // its master takes what any master could, see link.serverOf
 
 	mu    sync.Mutex // guards bound
 	bound map[*goredis.Client]*goredis.Client
@@ -31,42 +44,78 @@ func newWayOut(client goredis.UniversalClient, timeout time.Duration) *wayOut {
 	return &wayOut{client: client, timeout: timeout, own: "fanwire#" + newUID(), bound: map[*goredis.Client]*goredis.Client{}}
 }
 
-// send returns when Redis has all items, in their order. After an error it has
-// those before the one that is named; what comes later it may have in part.
-func (w *wayOut) send(ctx context.Context, items []item) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, w.timeout)
-		defer cancel()
+// withTimeout gives ctx a deadline if it has none.
+func (w *wayOut) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
 	}
-	total, pause := len(items), publishPauseMin
-	var why error // Redis did not take the first of items
-	for len(items) > 0 {
-		sent, retriable, err := w.pipeline(ctx, items[:batchOf(items)])
-		items = items[sent:]
-		if err != nil && (why == nil || ctx.Err() == nil) {
-			why = err
+	return context.WithTimeout(ctx, w.timeout)
+}
+
+// send returns when Redis has all parcels, in their order. After an error it has
+// those before the one that is named; what comes later it may have in part.
+func (w *wayOut) send(ctx context.Context, parcels []*parcel) error {
+	ctx, cancel := w.withTimeout(ctx)
+	defer cancel()
+	for i := 0; i < len(parcels); {
+		n := batchOf(parcels[i:])
+		if failed, err := w.sendBatch(ctx, parcels[i:i+n]); err != nil {
+			return sendError(i+failed, len(parcels), err)
 		}
-		switch {
-		case err == nil:
-			pause = publishPauseMin
-		case !retriable:
-			return sendError(total, len(items), err)
-		case !sleep(ctx, pause):
-			return sendError(total, len(items), fmt.Errorf("%w: %w", timeOver(ctx), why))
-		default:
-			pause = min(2*pause, publishPauseMax)
-			w.reload(ctx)
-		}
+		i += n
 	}
 	return nil
 }
 
-func sendError(total, left int, err error) error {
+func sendError(failed, total int, err error) error {
 	if total == 1 {
 		return fmt.Errorf("redis: emit: %w", err)
 	}
-	return fmt.Errorf("redis: emit: message %d of %d: %w", total-left+1, total, err)
+	return fmt.Errorf("redis: emit: message %d of %d: %w", failed+1, total, err)
+}
+
+// batchOf is how many parcels go into one pipeline.
+func batchOf(parcels []*parcel) int {
+	bytes := 0
+	for i, p := range parcels {
+		if bytes += len(p.payload); i == batchItems || i > 0 && bytes > batchBytes {
+			return i
+		}
+	}
+	return len(parcels)
+}
+
+// sendBatch sends parcels, and again what certainly was not published. If that
+// does not succeed it returns the first that failed.
+func (w *wayOut) sendBatch(ctx context.Context, parcels []*parcel) (failed int, _ error) {
+	err := w.retry(ctx, func() (bool, error) { return w.attempt(ctx, parcels) })
+	if err == nil {
+		return 0, nil
+	}
+	for parcels[failed].done {
+		failed++
+	}
+	return failed, err
+}
+
+// retry calls try until it succeeds or cannot be repeated, or ctx ends.
+func (w *wayOut) retry(ctx context.Context, try func() (retriable bool, err error)) error {
+	var why error
+	for pause := publishPauseMin; ; pause = min(2*pause, publishPauseMax) {
+		retriable, err := try()
+		switch {
+		case err == nil || !retriable:
+			return err
+		case why == nil || ctx.Err() == nil:
+			why = err
+		}
+		if !sleep(ctx, pause) {
+			return fmt.Errorf("%w: %w", timeOver(ctx), why)
+		}
+		if cluster, ok := w.client.(*goredis.ClusterClient); ok {
+			cluster.ReloadState(ctx) // go-redis does so by itself for commands that it has routed
+		}
+	}
 }
 
 // sleep waits; it reports false at once if ctx ends before the time is over.
@@ -92,56 +141,88 @@ func timeOver(ctx context.Context) error {
 	return context.DeadlineExceeded
 }
 
-// batchOf is how many items go into one pipeline.
-func batchOf(items []item) int {
-	bytes := 0
-	for i, it := range items {
-		if bytes += len(it.payload); i == batchItems || i > 0 && bytes > batchBytes {
-			return i
-		}
+// attempt sends what is not done yet, in one pipeline for each server. It can be
+// repeated if all that is left was certainly not published, and nothing after it.
+func (w *wayOut) attempt(ctx context.Context, parcels []*parcel) (retriable bool, _ error) {
+	servers, parts, err := w.parts(ctx, parcels)
+	if err != nil {
+		return true, err
 	}
-	return len(items)
+	retriable = true
+	for _, server := range servers {
+		again, failure := w.pipeline(ctx, server, parts[server])
+		if failure != nil && err == nil {
+			err = failure
+		}
+		retriable = retriable && again
+	}
+	return retriable, err
 }
 
-// pipeline sends items and returns how many Redis has taken before the first that
-// failed. It can be retried if that and all after it were certainly not published.
-func (w *wayOut) pipeline(ctx context.Context, items []item) (sent int, retriable bool, _ error) {
-	client, err := w.route(ctx)
-	if err != nil {
-		return 0, true, err
-	}
-	cmds := make([]publishCmd, len(items))
-	pipe := client.Pipeline()
-	for i, it := range items {
-		cmds[i] = newPublish(ctx, it)
+// pipeline sends parcels to one server.
+func (w *wayOut) pipeline(ctx context.Context, server goredis.UniversalClient, parcels []*parcel) (retriable bool, err error) {
+	pipe := server.Pipeline()
+	cmds := make([]publishCmd, len(parcels))
+	for i, p := range parcels {
+		cmds[i] = p.command(ctx)
 		_ = pipe.Process(ctx, cmds[i]) // queues it
 	}
 	_, _ = pipe.Exec(ctx) // each command has its error
-	for sent < len(cmds) && cmds[sent].sent() {
-		sent++
-	}
-	if sent == len(cmds) {
-		return sent, false, nil
-	}
-	first := cmds[sent]
 	retriable = true
-	for _, c := range cmds[sent:] {
-		retriable = retriable && c.retriable()
+	for i, c := range cmds {
+		p := parcels[i]
+		switch p.done = c.sent(); {
+		case p.done:
+			retriable = retriable && err == nil // else out of order
+		case err == nil:
+			err = failure(c)
+			fallthrough
+		default:
+			retriable = retriable && c.retriable()
+		}
 	}
-	if err = first.Err(); first.payload.written && !isRefusal(err) {
-		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
-	}
-	return sent, retriable, err
+	return retriable, err
 }
 
-// route is the client to send with: on a Redis Cluster the same master for all
-// that is published, so that it stays in order (CLU-O-01).
-func (w *wayOut) route(ctx context.Context) (goredis.UniversalClient, error) {
+// failure is why a command was not confirmed.
+func failure(c publishCmd) error {
+	if c.payload.written && !isRefusal(c.Err()) {
+		return fmt.Errorf("%w: %w", ErrUnconfirmed, c.Err())
+	}
+	return c.Err()
+}
+
+// parts groups what is not done by server, keeping its order.
+func (w *wayOut) parts(ctx context.Context, parcels []*parcel) (servers []goredis.UniversalClient, parts map[goredis.UniversalClient][]*parcel, _ error) {
+	parts = map[goredis.UniversalClient][]*parcel{}
+	for _, p := range parcels {
+		if p.done {
+			continue
+		}
+		server, err := w.serverOf(ctx, p.slotKey())
+		if err != nil {
+			return nil, nil, err
+		}
+		if parts[server] == nil {
+			servers = append(servers, server)
+		}
+		parts[server] = append(parts[server], p)
+	}
+	return servers, parts, nil
+}
+
+// serverOf is the client to send with. On a Redis Cluster it is the master of a
+// key; where there is none the same one for all that is published, so that it stays
+// in order (CLU-O-01).
+func (w *wayOut) serverOf(ctx context.Context, key string) (goredis.UniversalClient, error) {
 	switch c := w.client.(type) {
 	case *goredis.Client:
 		return w.bind(c), nil
 	case *goredis.ClusterClient:
-		master, err := c.MasterForKey(ctx, w.own)
+		if key == "" {
+			key = w.own
+		}
+		master, err := c.MasterForKey(ctx, key)
 		if err != nil {
 			return nil, err
 		}
@@ -158,65 +239,11 @@ func (w *wayOut) bind(c *goredis.Client) *goredis.Client {
 	if bound := w.bound[c]; bound != nil {
 		return bound
 	}
-	if len(w.bound) == maxBound {
+	if len(w.bound) == maxTimed {
 		clear(w.bound)
 	}
 	bound := c.WithTimeout(ioTimeout) // with options of its own
 	bound.Options().ContextTimeoutEnabled = true
 	w.bound[c] = bound
 	return bound
-}
-
-// reload lets a cluster client find out who is master now, see link.reload.
-func (w *wayOut) reload(ctx context.Context) {
-	if cluster, ok := w.client.(*goredis.ClusterClient); ok {
-		cluster.ReloadState(ctx)
-	}
-}
-
-// errBatchOver says that a batch was used after its function returned.
-var errBatchOver = errors.New("redis: emit: the batch is over")
-
-// collected is what a batch sends.
-type collected struct {
-	mu    sync.Mutex // guards the fields below
-	items []item
-	over  bool
-}
-
-func (b *collected) add(it item) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return errBatchOver
-	}
-	b.items = append(b.items, it)
-	return nil
-}
-
-// end returns what was collected; more is refused from here on.
-func (b *collected) end() []item {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.over = true
-	return b.items
-}
-
-// Batch calls fill with an emitter that collects what it and the emitters and
-// broadcasts made from it send, and then sends it all, in as few trips to Redis as
-// possible. That is many times faster than one call after the other. Their errors
-// tell only of what cannot be sent; if fill returns an error nothing is sent.
-//
-// An error of Batch names the first message that failed. Those before it were
-// published, those after it perhaps.
-func (e *Emitter) Batch(ctx context.Context, fill func(e *Emitter) error) error {
-	if e.batch != nil {
-		return fill(e) // it is sent with the rest
-	}
-	b := &collected{}
-	defer b.end()
-	if err := fill(&Emitter{core: e.core, namespace: e.namespace, batch: b}); err != nil {
-		return err
-	}
-	return e.core.way.send(ctx, b.end())
 }
