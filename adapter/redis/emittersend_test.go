@@ -244,3 +244,47 @@ func TestEmitterCluster(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkEmitter is the way from Emit to a real Redis and back: one call after
+// the other, many at once, and in batches.
+func BenchmarkEmitter(b *testing.B) {
+	server := redistest.Start(b)
+	e := emitterOf(b, server.Client(b), EmitterConfig{Timeout: time.Minute})
+	room, text := e.To("room-123"), strings.Repeat("x", 128)
+	b.Run("one by one", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := room.Emit(b.Context(), "chat message", text); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("parallel", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(16)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := room.Emit(b.Context(), "chat message", text); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	b.Run("batch=100", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			err := e.Batch(b.Context(), func(e *Emitter) error {
+				for range 100 {
+					if err := e.To("room-123").Emit(b.Context(), "chat message", text); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/message")
+	})
+}
