@@ -16,14 +16,14 @@ func (s *Socket) enter() {
 		return
 	}
 	s.ns.started(s.Context())
-	var lost error
-	var over bool
+	var lost error // why it does not continue another one
+	entered := false
 	if s.rec != nil && s.rec.claim.pid != "" {
-		if lost, over = s.restore(s.Context()); lost != nil {
-			s.client.srv.counters.notRecovered(causeName(lost))
+		if entered, lost = s.restore(s.Context()); !entered && lost == nil {
+			return
 		}
 	}
-	if !over && !s.admit() || !s.ready() {
+	if !entered && !s.admit() {
 		return
 	}
 	if s.rec != nil {
@@ -32,13 +32,13 @@ func (s *Socket) enter() {
 	s.greet(lost)
 }
 
-// greet calls the functions for a socket that was accepted. lost says why it could
-// not continue as another one.
+// greet calls the functions for a socket that was accepted, and lets its events in.
 func (s *Socket) greet(lost error) {
 	h := s.ns.handlers()
 	s.ownRoomEntered(h)
 	ctx := s.Context()
 	if lost != nil {
+		s.client.srv.counters.notRecovered(causeName(lost))
 		for _, f := range h.expired {
 			s.callHook("connect", func() { f(ctx, s, lost) })
 		}

@@ -23,50 +23,53 @@ const (
 // its loss was noticed.
 var errTakenOver = errors.New("node: the client continues elsewhere")
 
-// restore makes s continue the session that its client came with, up to the
-// CONNECT. If that cannot be done, cause says why, and s is to be accepted as a new
-// one. It is not over if the client was refused or has gone.
-func (s *Socket) restore(ctx context.Context) (cause error, over bool) {
+// restore makes s continue the session that its client came with, up to and with
+// the CONNECT. If that cannot be done, cause says why, and s is to be accepted as a
+// new one. With neither the client was refused or has gone.
+func (s *Socket) restore(ctx context.Context) (done bool, cause error) {
+	replay, start, err := s.prepare(ctx)
+	if err == nil {
+		// How fast the client takes what it has missed does not hold up others.
+		if err = s.resend(replay); err == nil {
+			err = s.reopen(replay, start)
+		}
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, errRefused):
+		return false, nil
+	case errors.Is(err, ErrDisconnected) || !s.beNew():
+		s.abandon()
+		return false, nil
+	}
+	return false, err
+}
+
+// errRefused says that a middleware has refused the socket, which knows.
+var errRefused = errors.New("node: refused")
+
+// prepare takes the session and reads what its client has missed, of which start is
+// the beginning. Some at a time do that; the others wait.
+func (s *Socket) prepare(ctx context.Context) (r adapter.Replay, start string, err error) {
 	srv := s.client.srv
 	select {
 	case srv.recoveries <- struct{}{}:
+		defer func() { <-srv.recoveries }()
 	case <-ctx.Done():
-		s.abandon()
-		return nil, true
+		return nil, "", ErrDisconnected
 	}
-	release := func() { <-srv.recoveries }
-	defer func() { release() }()
 	session, err := s.take(ctx)
 	if err != nil {
-		return err, false
+		return nil, "", err
 	}
-	if err := s.become(ctx, session); err != nil {
-		return s.begin(err)
+	if err := s.become(session); err != nil {
+		return nil, "", err
 	}
 	if srv.cfg.Recovery.RunMiddlewares && !s.pass() {
-		return nil, true
+		return nil, "", errRefused
 	}
-	replay, start, err := s.replay(ctx, session)
-	if err != nil {
-		s.drop()
-		return s.begin(err)
-	}
-	// How fast the client takes what it missed must not hold up others.
-	release()
-	release = func() {}
-	if err := s.resend(ctx, replay); err != nil {
-		s.abandon()
-		return nil, true
-	}
-	switch ok, err := s.reopen(replay, start); {
-	case err != nil:
-		s.drop()
-		return s.begin(err)
-	case !ok:
-		s.abandon()
-		return nil, true
-	}
-	return nil, true
+	return s.replay(ctx, session)
 }
 
 // take takes the record of the session and ends the life before.
@@ -108,7 +111,6 @@ func (ns *Namespace) endOther(ctx context.Context, session *adapter.Session) {
 // updateRecord writes into session what has changed since it was saved.
 func (s *Socket) updateRecord(session *adapter.Session) {
 	if live := s.record(); live != nil {
-		live.Offset = session.Offset
 		*session = *live
 	}
 }
@@ -136,7 +138,12 @@ func (s *Socket) evict(ctx context.Context) {
 // evictAsked ends the sockets that another node takes over, and tells when that is
 // done.
 func (ns *Namespace) evictAsked(m *adapter.Message) {
-	list := ns.local(&m.Target)
+	var list []*Socket
+	for _, id := range m.Target.Rooms {
+		if s := ns.index.socket(id); s != nil && s.ready() {
+			list = append(list, s)
+		}
+	}
 	ns.srv.tasks.Go(func() {
 		defer ns.recovered("receive")
 		ctx, cancel := context.WithTimeout(ns.srv.ctx, evictTimeout)
@@ -149,13 +156,9 @@ func (ns *Namespace) evictAsked(m *adapter.Message) {
 }
 
 // become gives s the id, rooms and data of a session.
-func (s *Socket) become(ctx context.Context, session *adapter.Session) error {
+func (s *Socket) become(session *adapter.Session) error {
 	c := s.client
 	c.mu.Lock()
-	if s.end != nil || c.closed {
-		c.mu.Unlock()
-		return ErrDisconnected
-	}
 	s.id, s.rec.self = session.ID, []string{session.ID}
 	s.rec.pid, s.rec.recovered = session.PID, true
 	s.rec.before = s.rec.claim.offset
@@ -169,7 +172,7 @@ func (s *Socket) become(ctx context.Context, session *adapter.Session) error {
 	if _, err := s.join(rooms); err != nil {
 		return fmt.Errorf("node: joining the rooms of a session: %w", err)
 	}
-	return ctx.Err()
+	return nil
 }
 
 // giveUp undoes what restore has done for a socket that was not accepted. The
@@ -196,15 +199,19 @@ func (s *Socket) goneForGood() {
 	close(s.rec.gone)
 }
 
-// begin undoes what become has done: s is a new socket. If its session has ended it
-// gives the record back, for the next connection.
-func (s *Socket) begin(cause error) (error, bool) {
+// beNew undoes what become has done: s is a new socket. It is false if the session
+// of the connection has ended.
+func (s *Socket) beNew() bool {
 	c := s.client
+	s.drop()
 	c.mu.Lock()
 	if s.end != nil || c.closed {
 		c.mu.Unlock()
-		s.abandon()
-		return nil, true
+		return false
+	}
+	if s.rec.taken == nil {
+		c.mu.Unlock()
+		return true
 	}
 	id := c.socketID(s.name)
 	s.id, s.rec.self, s.data = id, []string{id}, nil
@@ -212,7 +219,7 @@ func (s *Socket) begin(cause error) (error, bool) {
 	s.leftOwn.Store(false)
 	c.mu.Unlock()
 	s.leaveAll()
-	return cause, false
+	return true
 }
 
 // replay lets live events wait, sees to it that they arrive, and reads what was
@@ -275,20 +282,19 @@ func awaitRooms(ctx context.Context, waits []<-chan struct{}) {
 	}
 }
 
-// reopen tells the client that it has recovered, and sends what has waited. It is
-// not ok if the session has ended.
-func (s *Socket) reopen(r adapter.Replay, start string) (ok bool, err error) {
+// reopen tells the client that it has recovered, and sends what has waited.
+func (s *Socket) reopen(r adapter.Replay, start string) error {
 	c := s.client
 	s.ns.order.Lock()
 	defer s.ns.order.Unlock()
 	m := s.rec.seam
 	if m.overrun {
-		return true, ErrOverrun
+		return ErrOverrun
 	}
 	c.mu.Lock()
 	if s.end != nil || c.closed {
 		c.mu.Unlock()
-		return false, nil
+		return ErrDisconnected
 	}
 	s.rec.taken, s.rec.floor = nil, start
 	s.connectedLocked()
@@ -304,7 +310,7 @@ func (s *Socket) reopen(r adapter.Replay, start string) (ok bool, err error) {
 			s.passLocked(m, e)
 		}
 	}
-	return true, nil
+	return nil
 }
 
 // restoredData is the data of a socket that has recovered: JSON, and the value that

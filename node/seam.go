@@ -1,8 +1,6 @@
 package node
 
 import (
-	"context"
-
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/node/internal/engine"
 )
@@ -73,7 +71,8 @@ func (m *seam) offsetLocked(r *recoverable, offset string) string {
 	return m.replay.Offset(offset)
 }
 
-// hold lets live events wait from now on. It returns a channel that is closed when
+// hold lets live events wait from now on, in half of the room that the client's
+// output has: the other half may be full of what it has missed. It returns a channel that is closed when
 // those of other nodes for the socket's id arrive; nil if they do.
 func (s *Socket) hold() (confirmed <-chan struct{}) {
 	limit := s.client.srv.cfg.Limits.Output
@@ -82,7 +81,7 @@ func (s *Socket) hold() (confirmed <-chan struct{}) {
 	}
 	s.ns.order.Lock()
 	defer s.ns.order.Unlock()
-	s.rec.seam = &seam{limit: limit}
+	s.rec.seam = &seam{limit: limit / 2}
 	return s.ns.index.add(s)
 }
 
@@ -128,7 +127,7 @@ func wanted(session *adapter.Session) func(m *adapter.Message) bool {
 
 // resend sends what the client has missed, as fast as it takes it. It returns an
 // error if the session has ended.
-func (s *Socket) resend(ctx context.Context, r adapter.Replay) error {
+func (s *Socket) resend(r adapter.Replay) error {
 	n := 0
 	defer func() { s.client.srv.counters.replayed.Add(uint64(n)) }()
 	for m, offset := range r.Events() {
@@ -138,5 +137,8 @@ func (s *Socket) resend(ctx context.Context, r adapter.Replay) error {
 		}
 		n++
 	}
-	return ctx.Err()
+	if !s.client.sess.AwaitRoom() { // for what waits
+		return ErrDisconnected
+	}
+	return nil
 }

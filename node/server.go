@@ -360,6 +360,9 @@ func (srv *Server) Drain(ctx context.Context, perSecond float64) error {
 	if err := srv.engine.Drain(ctx, perSecond); err != nil {
 		return fmt.Errorf("node: %w", err)
 	}
+	for _, ns := range srv.all() {
+		ns.records.wait(ctx)
+	}
 	return nil
 }
 

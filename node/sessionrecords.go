@@ -347,6 +347,13 @@ func (r *records) stop(ctx context.Context) {
 		r.timer.Stop()
 		r.timer = nil
 	}
+	r.mu.Unlock()
+	r.wait(ctx)
+}
+
+// wait returns when what there is to write now is written, or ctx ends.
+func (r *records) wait(ctx context.Context) {
+	r.mu.Lock()
 	var list []string
 	for pid := range r.jobs {
 		list = append(list, pid)
