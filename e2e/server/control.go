@@ -21,13 +21,15 @@ import (
 //	GET  /stats                            node.Stats and the process's own
 //	POST /publish?rate=R&rooms=N           begins to send "ev" to the rooms r0 to rN-1 in turn, R a second
 //	POST /publish?rate=0                   ends that; {"sent": [...]} by room
-//	POST /bulk?room=X&count=N&bytes=B&rate=R   sends "bulk"; {"sent": N, "failed": N, "error": the last one}
+//	POST /bulk?room=X&count=N&bytes=B&rate=R   sends large ones to room rX; {"sent": N, "failed": N, "error": the last one}
 //
 // The argument of "ev" is "<publisher> <room> <number> <nanoseconds> <node>", the
-// publisher being the node.
+// publisher being the node and its pid, "n1.4711", or that and "-bulk", with "x" to
+// fill up at the end.
 type control struct {
-	srv *node.Server
-	id  string
+	srv  *node.Server
+	id   string
+	name string // as a publisher: another one after a restart
 
 	mu   sync.Mutex // guards the fields below
 	stop context.CancelFunc
@@ -37,7 +39,7 @@ type control struct {
 
 // startControl serves on an address until stop is called.
 func startControl(srv *node.Server, id, addr string) (stop func(context.Context) error, err error) {
-	c := &control{srv: srv, id: id}
+	c := &control{srv: srv, id: id, name: fmt.Sprintf("%s.%d", id, os.Getpid())}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stats", c.stats)
 	mux.HandleFunc("POST /publish", c.publish)
@@ -152,12 +154,12 @@ func (c *control) one(ctx context.Context, room int) {
 	n := c.sent[room]
 	c.sent[room]++
 	c.mu.Unlock()
-	text := fmt.Sprintf("%s %d %d %d %s", c.id, room, n, time.Now().UnixNano(), c.id)
+	text := fmt.Sprintf("%s %d %d %d %s", c.name, room, n, time.Now().UnixNano(), c.id)
 	_ = c.srv.To("r"+strconv.Itoa(room)).Emit(ctx, "ev", text) // counted by the node; its own clients have it
 }
 
 func (c *control) bulk(w http.ResponseWriter, r *http.Request) {
-	room, rate := r.URL.Query().Get("room"), number(r, "rate")
+	room, rate := number(r, "room"), number(r, "rate")
 	pad := strings.Repeat("x", number(r, "bytes"))
 	start, sent, failed, text := time.Now(), 0, 0, ""
 	for n := range number(r, "count") {
@@ -168,12 +170,12 @@ func (c *control) bulk(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		if err := c.srv.To(room).Emit(r.Context(), "bulk", n, pad); err != nil {
-			failed++
-			text = err.Error()
-			continue
-		}
+		ev := fmt.Sprintf("%s-bulk %d %d %d %s %s", c.name, room, n, time.Now().UnixNano(), c.id, pad)
 		sent++
+		if err := c.srv.To("r"+strconv.Itoa(room)).Emit(r.Context(), "ev", ev); err != nil {
+			failed++ // its own clients may have it
+			text = err.Error()
+		}
 	}
 	answer(w, map[string]any{"sent": sent, "failed": failed, "error": text})
 }

@@ -33,7 +33,7 @@ type options struct {
 	recovery                      int // ms
 	drain                         time.Duration
 	control                       string
-	sentinel                      string
+	sentinel, cluster             string
 	quiet                         bool
 }
 
@@ -51,6 +51,7 @@ func parseFlags() options {
 	flag.DurationVar(&o.drain, "drain", 0, "time over which clients are let go on SIGTERM; 0 ends them all at once, with nothing delivered before")
 	flag.StringVar(&o.control, "control", "", "address of the control port; none without")
 	flag.StringVar(&o.sentinel, "redis-sentinel", "", "the master's name and the sentinel's address, as name@host:port, instead of -redis")
+	flag.StringVar(&o.cluster, "redis-cluster", "", "some addresses of a Redis Cluster, by comma, instead of -redis")
 	flag.BoolVar(&o.quiet, "quiet", false, "log no debug records")
 	flag.Parse()
 	return o
@@ -74,6 +75,7 @@ func main() {
 
 // run serves until ctx ends and then shuts down in order.
 func run(ctx context.Context, o options) error {
+	listener.SetMemoryLimit()
 	cfg, closeRedis, err := config(o)
 	if err != nil {
 		return err
@@ -129,7 +131,7 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 	if o.parser == "msgpack" {
 		cfg.Parser = msgpack.Parser
 	}
-	if o.redis == "" && o.sentinel == "" {
+	if o.redis == "" && o.sentinel == "" && o.cluster == "" {
 		return cfg, func() {}, nil
 	}
 	client, err := redisClient(o)
@@ -142,6 +144,9 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 
 // redisClient makes the client for the Redis that the options name.
 func redisClient(o options) (goredis.UniversalClient, error) {
+	if o.cluster != "" {
+		return goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: strings.Split(o.cluster, ",")}), nil
+	}
 	if o.sentinel != "" {
 		name, address, _ := strings.Cut(o.sentinel, "@")
 		return goredis.NewFailoverClient(&goredis.FailoverOptions{MasterName: name, SentinelAddrs: []string{address}}), nil

@@ -97,6 +97,9 @@ func (s *Sentinel) Client(t testing.TB) *goredis.Client {
 	return c
 }
 
+// Flag names the master and the sentinel, as name@host:port.
+func (s *Sentinel) Flag() string { return masterName + "@" + s.sentinel.Addr }
+
 // MasterAddr is the address of the server that is the master for the sentinel.
 func (s *Sentinel) MasterAddr(t testing.TB) string {
 	t.Helper()

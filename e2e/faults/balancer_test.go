@@ -1,0 +1,84 @@
+//go:build faults
+
+package faults
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// balancer is HAProxy with the recipe that reads the node from the session id, and
+// its admin socket.
+type balancer struct {
+	*process
+	url, admin string
+}
+
+func startBalancer(t testing.TB, nodes []*server) *balancer {
+	t.Helper()
+	recipe, err := os.ReadFile("../balancers/haproxy-sid.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	var servers, use []string
+	for _, n := range nodes {
+		servers = append(servers, fmt.Sprintf("server %s %s", n.id, n.host()))
+		use = append(use, fmt.Sprintf("use-server %s if { urlp(sid) -m end .%s }", n.id, n.id))
+	}
+	text := strings.NewReplacer("@port@", port, "@servers@", strings.Join(servers, "\n    "), "@useServers@", strings.Join(use, "\n    ")).Replace(string(recipe))
+	dir := t.TempDir()
+	admin := filepath.Join(dir, "admin")
+	text = strings.Replace(text, "global\n", "global\n    stats socket "+admin+" level admin\n", 1)
+	config := filepath.Join(dir, "haproxy.cfg")
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := &balancer{process: start(t, "haproxy", []string{"haproxy", "-db", "-f", config}), url: "http://127.0.0.1:" + port, admin: admin}
+	eventually(t, "an answer through the balancer", func() bool {
+		res, err := http.Get(b.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return b
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// do gives HAProxy a command.
+func (b *balancer) do(t testing.TB, command string) string {
+	t.Helper()
+	c, err := net.Dial("unix", b.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, command+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}

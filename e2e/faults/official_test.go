@@ -1,0 +1,50 @@
+//go:build faults
+
+package faults
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// addOfficial opens official clients, which receive only, through the balancer.
+func (g *rig) addOfficial(count int) {
+	g.t.Helper()
+	rooms := len(g.ledger.rooms)
+	for i := range count {
+		guest := newGuestOf(g.ledger, fmt.Sprintf("js%d", i), i%rooms, "")
+		g.official = append(g.official, guest)
+	}
+	start(g.t, "official", []string{"node", "guests.mjs", g.front.url, strconv.Itoa(count), strconv.Itoa(rooms)}, withLines(g.officialLine))
+	for _, guest := range g.official {
+		<-guest.ready
+		g.ledger.join(guest.receiver, guest.room)
+	}
+}
+
+// officialLine takes what guests.mjs says.
+func (g *rig) officialLine(line string) {
+	f := strings.SplitN(line, " ", 3)
+	if len(f) < 2 {
+		return
+	}
+	i, err := strconv.Atoi(f[1])
+	if err != nil || i >= len(g.official) {
+		return
+	}
+	guest, rest := g.official[i], strings.Join(f[2:], " ")
+	switch f[0] {
+	case "c":
+		recovered, sid, _ := strings.Cut(rest, " ")
+		guest.connected(sid, recovered == "1")
+	case "j":
+		guest.joined()
+	case "e":
+		if e, err := parseEvent(rest); err == nil {
+			guest.receive(e)
+		}
+	case "d":
+		guest.lost(rest)
+	}
+}
