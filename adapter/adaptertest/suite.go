@@ -23,6 +23,9 @@ type Cluster struct {
 	// miniredis is such a broker: it sends what matches a pattern and what matches
 	// a channel from two goroutines. With Redis itself order is kept.
 	LooseIDs bool
+	// ManualTime says that what has a time to live in the broker lives on, as in
+	// miniredis.
+	ManualTime bool
 }
 
 // payloads returns the payloads of messages in their order, or sorted if that

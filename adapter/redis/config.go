@@ -47,6 +47,12 @@ type Config struct {
 	// dropped (HRD-61).
 	MaxInbox, MaxInboxBytes int
 
+	// JournalEntries is how many events of a namespace are kept at most, and
+	// JournalBytes about how many bytes they take; 200,000 and 64 MiB by default.
+	// Events are kept while recovery is on, for the window and a minute longer
+	// (HRD-67).
+	JournalEntries, JournalBytes int
+
 	// ProbeInterval is how long nothing may arrive before the node sends itself a
 	// message, and ProbeTimeout how long that may take before the subscriber
 	// connection is made anew; 10 s and 5 s by default (HRD-64).
@@ -70,6 +76,8 @@ func (c Config) withDefaults() (Config, error) {
 		{"MaxReceive", &c.MaxReceive, 4 << 20},
 		{"MaxAnswer", &c.MaxAnswer, 64 << 20},
 		{"Backlog", &c.Backlog, 8 << 20},
+		{"JournalEntries", &c.JournalEntries, 200_000},
+		{"JournalBytes", &c.JournalBytes, 64 << 20},
 		{"MaxInbox", &c.MaxInbox, 100_000},
 		{"MaxInboxBytes", &c.MaxInboxBytes, 64 << 20},
 	} {

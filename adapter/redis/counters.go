@@ -12,6 +12,8 @@ type counters struct {
 	publishErrors, publishDropped atomic.Uint64
 	received, receivedBytes       atomic.Uint64
 	ignored, bad, receiveDropped  atomic.Uint64
+	kept, keptBytes, keepDropped  atomic.Uint64
+	replayed                      atomic.Uint64
 }
 
 func (c *counters) stats() adapter.Stats {
@@ -25,5 +27,9 @@ func (c *counters) stats() adapter.Stats {
 		Ignored:        c.ignored.Load(),
 		BadMessages:    c.bad.Load(),
 		ReceiveDropped: c.receiveDropped.Load(),
+		Kept:           c.kept.Load(),
+		KeptBytes:      c.keptBytes.Load(),
+		KeepDropped:    c.keepDropped.Load(),
+		Replayed:       c.replayed.Load(),
 	}
 }

@@ -80,6 +80,8 @@ func (f *feed) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		l.records.suspect()
+		l.tell(routeLost)
 		if complete {
 			l.lost.Add(1)
 			attempt = 0
@@ -216,6 +218,9 @@ func (c *connection) restored() bool {
 	f.link.log.Info("redis: subscribed", f.attrs()...)
 	if f.completed && f.shards == nil { // else the shards count
 		f.link.resets.Add(1)
+	}
+	if f.shards == nil {
+		f.link.tell(routeRestored)
 	}
 	f.completed = true
 	return true

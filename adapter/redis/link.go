@@ -85,11 +85,16 @@ type link struct {
 	subs    hearing
 	listen  func(context.Context) // keeps what subs wants subscribed
 	out     *outbox
+	reader  goredis.UniversalClient // for what is neither published nor subscribed
+	records *sessions
 	retry   func() // Redis has answered: worth an attempt to connect
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 
 	users int // guarded by links.mu
+
+	mu      sync.Mutex // guards members
+	members map[*member]bool
 
 	lost    atomic.Uint64          // subscriber connections that were complete and failed
 	resets  atomic.Uint64          // times that everything was subscribed anew
@@ -114,7 +119,13 @@ func newLink(client goredis.UniversalClient, cfg Config, node string, sharded bo
 		sharded: sharded,
 		out:     newOutbox(cfg.Backlog, cfg.MaxAnswer, cfg.BacklogAge),
 		timed:   map[*goredis.Client]*goredis.Client{},
+		reader:  client,
+		members: map[*member]bool{},
 	}
+	if c, ok := client.(*goredis.Client); ok {
+		l.reader = c.WithTimeout(cfg.PublishTimeout)
+	}
+	l.records = newSessions(l.reader)
 	mode := modePlain
 	if sharded {
 		mode = modeSharded
@@ -151,6 +162,27 @@ func (l *link) start() {
 func (l *link) stop() {
 	l.cancel()
 	l.wg.Wait()
+	l.records.wait()
+}
+
+// join adds a member to those that are told of losses, or takes it out.
+func (l *link) join(a *member, in bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if in {
+		l.members[a] = true
+	} else {
+		delete(l.members, a)
+	}
+}
+
+// tell puts a notice into the queue of each member, behind what has arrived.
+func (l *link) tell(kind routeKind) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for a := range l.members {
+		a.notice(kind)
+	}
 }
 
 // slotted tells whether the node's channels are spread over a Redis Cluster.

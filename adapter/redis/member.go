@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +59,8 @@ type member struct {
 	// number gives out the numbers of a message; it may be nil. It is called under
 	// mu, so that numbers and outbox have the same order.
 	number func(it *item, m *adapter.Message) extras
+	// journal keeps events; nil if recovery is off.
+	journal *journal
 
 	subs subscriptionCounts // guarded by subscriptions.mu
 
@@ -69,7 +72,7 @@ type member struct {
 }
 
 func newMember(ls *links, h adapter.Host, uid string, p protocol) *member {
-	return &member{
+	a := &member{
 		links:    ls,
 		cfg:      ls.cfg,
 		log:      ls.cfg.Logger.With("node", h.NodeID(), "namespace", h.Namespace()),
@@ -79,6 +82,10 @@ func newMember(ls *links, h adapter.Host, uid string, p protocol) *member {
 		in:       queue.NewInbox[delivery](ls.cfg.MaxInbox, ls.cfg.MaxInboxBytes),
 		done:     make(chan struct{}),
 	}
+	if h.RecoveryWindow() > 0 {
+		a.journal = newJournal(a, h.Namespace())
+	}
+	return a
 }
 
 // Start implements [adapter.Adapter]. It waits while Redis is away. Everything but
@@ -92,13 +99,18 @@ func (a *member) Start(ctx context.Context) error {
 	}
 	a.link = a.links.acquire(a.host.NodeID())
 	a.mu.Unlock()
+	a.link.join(a, true)
 	count := a.protocol.countChannel()
 	a.link.counted.CompareAndSwap(nil, &count)
 	go a.work() // ends when Close closes the inbox, and Close waits
 	var waits []<-chan struct{}
-	for _, c := range a.protocol.base() {
-		if confirmed, _ := a.link.subs.add(c.name, c.pattern, c.kind, a); confirmed != nil {
+	for _, c := range a.base() {
+		confirmed, _ := a.link.subs.add(c.name, c.pattern, c.kind, a)
+		if confirmed != nil {
 			waits = append(waits, confirmed)
+		}
+		if c.kind == routeJournal {
+			a.journal.start(confirmed)
 		}
 	}
 	for _, confirmed := range waits {
@@ -108,7 +120,18 @@ func (a *member) Start(ctx context.Context) error {
 			return fmt.Errorf("redis: start %s: %w", a.host.Namespace(), errors.Join(ctx.Err(), a.Ready()))
 		}
 	}
+	if a.journal != nil {
+		a.journal.await(ctx)
+	}
 	return nil
+}
+
+// base lists the channels that are subscribed while the adapter runs.
+func (a *member) base() []baseChannel {
+	if a.journal == nil {
+		return a.protocol.base()
+	}
+	return append(slices.Clone(a.protocol.base()), baseChannel{a.journal.shared, false, routeJournal})
 }
 
 // Publish implements [adapter.Adapter].
@@ -119,8 +142,13 @@ func (a *member) Publish(_ context.Context, m *adapter.Message) (adapter.Placed,
 		err = fmt.Errorf("redis: publish: %w", err)
 	case len(it.payload) > a.cfg.MaxMessage:
 		err = fmt.Errorf("redis: publish %d bytes: %w", len(it.payload), adapter.ErrTooLarge)
+	case a.journal != nil && keeps(m):
+		return a.journal.publish(it, m)
 	default:
 		err = a.stampAndPush(it, m)
+	}
+	if a.journal != nil {
+		return adapter.Placed{Offset: a.journal.pos.here()}, err
 	}
 	return adapter.Placed{}, err
 }
@@ -212,7 +240,11 @@ func (a *member) close(ctx context.Context) error {
 	if l == nil {
 		return nil
 	}
-	l.subs.removeAll(a, a.protocol.base())
+	if a.journal != nil {
+		a.journal.stop()
+	}
+	l.join(a, false)
+	l.subs.removeAll(a, a.base())
 	a.in.Close()
 	<-a.done
 	err := l.out.drain(ctx)

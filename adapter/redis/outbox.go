@@ -45,6 +45,7 @@ type item struct {
 // entry is what an item for a stream has besides: the payload is its last value.
 type entry struct {
 	args []any // strings and numbers
+	keep keeping
 	// outcome gets what became of it; nil if nobody waits. It must have room for
 	// one.
 	outcome chan<- outcome
@@ -56,11 +57,24 @@ type outcome struct {
 	err error
 }
 
+// keeping tells what an entry is for a journal beside the channels.
+type keeping uint8
+
+const (
+	keepNothing keeping = iota // it is none for a journal
+	keepAlone                  // an event that is not published
+	keepShared                 // an event whose payload is published next
+	keepTick
+)
+
 // size is what it counts for in the outbox.
 func (it *item) size() int {
 	n := len(it.payload)
 	if it.entry == nil {
 		return n
+	}
+	if it.entry.keep == keepShared {
+		n = 0 // the same bytes wait a second time
 	}
 	for _, a := range it.entry.args {
 		if s, ok := a.(string); ok {
@@ -79,9 +93,28 @@ func (it *item) tell(id string, err error) {
 	}
 }
 
+// isKept tells whether it is for a journal.
+func (it *item) isKept() bool { return it.entry != nil && it.entry.keep != keepNothing }
+
+// countKept counts an event that the journal has, or will never have.
+func (it *item) countKept(ok bool) {
+	switch {
+	case it.entry.keep == keepTick:
+	case ok:
+		it.to.kept.Add(1)
+		it.to.keptBytes.Add(uint64(len(it.payload)))
+	default:
+		it.to.keepDropped.Add(1)
+	}
+}
+
 // dropped counts it as given up.
 func (it *item) dropped() {
-	it.to.publishDropped.Add(1)
+	if it.isKept() {
+		it.countKept(false)
+	} else {
+		it.to.publishDropped.Add(1)
+	}
 	it.tell("", adapter.ErrBacklog)
 }
 

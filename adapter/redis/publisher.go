@@ -241,12 +241,20 @@ func isRefusal(err error) bool {
 
 // settle counts what became of it.
 func (it *item) settle(c publishCmd) {
+	if it.isKept() {
+		it.countKept(c.sent())
+	}
 	if !c.sent() {
-		it.to.publishErrors.Add(1)
+		if !it.isKept() {
+			it.to.publishErrors.Add(1)
+		}
 		it.tell("", cmp.Or(c.Err(), adapter.ErrBacklog))
 		return
 	}
 	it.tell(c.id(), nil)
+	if it.isKept() {
+		return
+	}
 	it.to.published.Add(1)
 	it.to.publishedBytes.Add(uint64(len(it.payload)))
 }

@@ -33,6 +33,16 @@ func (a *member) offer(kind routeKind, channel, payload string) {
 	default:
 		dropped := a.in.Put(d, len(payload))
 		a.c.receiveDropped.Add(uint64(dropped))
+		if dropped > 0 && a.journal != nil {
+			a.journal.overflowed()
+		}
+	}
+}
+
+// notice puts what is no message into the worker's queue.
+func (a *member) notice(kind routeKind) {
+	if a.journal != nil {
+		a.in.Put(delivery{kind: kind}, 0)
 	}
 }
 
@@ -52,7 +62,19 @@ func (a *member) work() {
 // goes on (HRD-60).
 func (a *member) handle(d delivery) {
 	defer a.guard(d.channel)
+	if a.journal != nil {
+		a.journal.before(d.kind)
+	}
+	if d.kind >= routeJournal {
+		a.onJournal(d)
+		return
+	}
 	in, err := a.protocol.decode(d)
+	if a.journal != nil && in.extras.kept > 0 {
+		if a.journal.arrived(in, err); err == nil {
+			return
+		}
+	}
 	switch {
 	case errors.Is(err, errForeign):
 		a.c.ignored.Add(1)
@@ -63,6 +85,15 @@ func (a *member) handle(d delivery) {
 		if in.confirm.payload != nil {
 			_ = a.push(in.confirm) // counted where it is dropped
 		}
+	}
+}
+
+func (a *member) onJournal(d delivery) {
+	if a.journal == nil || d.kind != routeJournal {
+		return
+	}
+	if err := a.journal.heard(d.payload); err != nil {
+		a.bad(d.channel, d.payload, err)
 	}
 }
 

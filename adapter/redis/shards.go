@@ -42,6 +42,7 @@ type shards struct {
 	// Owned by run.
 	swept             time.Time
 	completed, broken bool
+	restored          bool // the members have to be told
 }
 
 // slotHome is where the channels of a slot are.
@@ -97,7 +98,12 @@ func (s *shards) round(ctx context.Context) (pause time.Duration) {
 	if ctx.Err() != nil {
 		return 0
 	}
-	return s.place(ctx, masters, err, sweep)
+	pause = s.place(ctx, masters, err, sweep)
+	if s.restored {
+		s.restored = false
+		s.link.tell(routeRestored)
+	}
+	return pause
 }
 
 // gather clears the slots that Redis has taken away and returns those to look up,
@@ -219,6 +225,7 @@ func (s *shards) nextLook() time.Duration {
 	if err == nil && s.broken {
 		s.link.resets.Add(1)
 		s.link.log.Info("redis: subscribed anew", "node", s.link.node)
+		s.restored = true
 	}
 	s.broken = err != nil && (s.broken || s.completed)
 	s.completed = s.completed || err == nil

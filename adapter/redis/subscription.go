@@ -12,6 +12,12 @@ const (
 	routeRequest                  // CLU-R-03
 	routeAnswer                   // CLU-R-04, CLU-R-05
 	routeOwn                      // the node's own channel: probes (HRD-64)
+	routeJournal                  // how far the members have kept events
+
+	// Not of messages: what the link tells its subscribers.
+	routeLost     // the connection has ended
+	routeRestored // everything is subscribed again
+	routeWake     // look whether there is something to do
 )
 
 // A subscriber is told of the messages on the channels it wants.

@@ -1,0 +1,168 @@
+package redis
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/fanwire/fanwire/adapter"
+)
+
+// replay reads what a client has missed since it had the offset text.
+func (j *journal) replay(ctx context.Context, text string, wants func(*adapter.Message) bool) (*replay, error) {
+	had, ok := parseOffset(text)
+	if !ok {
+		return nil, adapter.ErrLost
+	}
+	begin := had.at - journalSlack.Milliseconds()
+	expected := j.pos.expect(begin)
+	end, err := j.barrier(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := newReading(had.places)
+	r.event = func(e *journalEntry) {
+		if r.lost || !wants(&e.head) {
+			return
+		}
+		m, err := e.event(j.wire.namespace)
+		if err != nil {
+			r.lost = true
+			j.member.bad(j.key, e.id.String(), err)
+			return
+		}
+		r.events = append(r.events, m)
+	}
+	if err := r.read(ctx, j, begin, had.at, end); err != nil {
+		return nil, err
+	}
+	if r.lost || !r.got.covers(expected) {
+		return nil, adapter.ErrLost
+	}
+	j.member.c.replayed.Add(uint64(len(r.events)))
+	return &replay{journal: j, had: had, ahead: r.got, events: r.events, began: time.Now()}, nil
+}
+
+// reading goes through a journal from an offset on.
+type reading struct {
+	// event is called for each event that is not covered by the offset.
+	event  func(*journalEntry)
+	got    vector // of each publisher everything up to here was seen, or had before
+	events []*adapter.Message
+	lost   bool // there are, or may be, events that cannot be read
+}
+
+func newReading(had vector) *reading { return &reading{got: slices.Clone(had)} }
+
+// read reads the entries from begin, a time of Redis, up to end.
+func (r *reading) read(ctx context.Context, j *journal, begin, at int64, end entryID) error {
+	from := entryID{ms: uint64(max(begin, 0))}
+	var first *journalEntry
+	since, err := j.cache.read(ctx, from, end, func(entries []*journalEntry) {
+		if first == nil {
+			first = entries[0]
+		}
+		for _, e := range entries {
+			r.take(e)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	// Nothing is missing in front if the stream reaches back to begin, or is no
+	// older than the offset because it was the first of its kind.
+	whole := since.compare(from) <= 0 || first != nil && first.isFirst && int64(first.id.ms) <= at
+	r.lost = r.lost || !whole
+	return nil
+}
+
+// take looks at one entry. The numbers of a publisher have no gap, or something was
+// lost.
+func (r *reading) take(e *journalEntry) {
+	if e.publisher == "" {
+		return // by its number, if it had one, it is missed
+	}
+	got := r.got.of(e.name)
+	switch {
+	case e.n <= got:
+	case e.isTick || e.n > got+1:
+		r.lost = true
+		r.got = r.got.raise(e.name, e.n)
+		if e.isTick {
+			return
+		}
+		r.event(e)
+	default:
+		r.got = r.got.raise(e.name, e.n)
+		r.event(e)
+	}
+}
+
+// replay implements [adapter.Replay].
+type replay struct {
+	// Static after construction.
+	journal *journal
+	had     offset
+	ahead   vector // what the client has got with the events
+	events  []*adapter.Message
+
+	// Owned by whoever holds the node's lock.
+	began  time.Time
+	asked  time.Time // when a repair was asked for
+	over   bool
+	merged struct{ from, to string } // the last result of Offset
+}
+
+// Events implements [adapter.Replay].
+func (r *replay) Events() iter.Seq2[*adapter.Message, string] {
+	return func(yield func(*adapter.Message, string) bool) {
+		now := offset{at: r.had.at, places: slices.Clone(r.had.places)}
+		for _, m := range r.events {
+			now.places = now.places.raise(nameOf(m.Mark.From), m.Mark.Seq)
+			if !yield(m, now.String()) {
+				return
+			}
+		}
+	}
+}
+
+// Saw implements [adapter.Replay].
+func (r *replay) Saw(mark adapter.Mark) bool {
+	return !r.over && mark.Seq > 0 && mark.Seq <= r.ahead.of(nameOf(mark.From))
+}
+
+// Offset implements [adapter.Replay].
+func (r *replay) Offset(text string) string {
+	switch {
+	case r.over:
+		return text
+	case r.merged.from == text:
+		return r.merged.to
+	}
+	o, ok := parseOffset(text)
+	if !ok {
+		return text
+	}
+	if r.over = o.places.covers(r.ahead); r.over {
+		return text
+	}
+	o.places = o.places.merge(r.ahead)
+	r.merged.from, r.merged.to = text, o.String()
+	return r.merged.to
+}
+
+// Over implements [adapter.Replay]. It is over with the first event whose offset
+// stands for everything: events that were buffered may have older ones than the
+// node has now.
+//
+// Events that were in the journal and never come, since their publisher died
+// between the two, would keep it from being over: after a while the journal is
+// asked to hand them to all.
+func (r *replay) Over() bool {
+	if !r.over && time.Since(r.began) > repairAfter && time.Since(r.asked) > repairAfter {
+		r.asked = time.Now()
+		r.journal.wantRepair()
+	}
+	return r.over
+}
