@@ -304,12 +304,9 @@ func (s *Socket) reopen(r adapter.Replay, start string) error {
 	held := m.held
 	m.held, m.size = nil, 0
 	for _, e := range held {
-		if s.rec.seam == nil {
-			s.sendOutgoing(e)
-		} else {
-			s.passLocked(m, e)
-		}
+		s.passLocked(m, e)
 	}
+	m.passed = true
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 type seam struct {
 	open    bool // the client is connected
 	replay  adapter.Replay
+	passed  bool // what has waited is sent
 	held    []*outgoing
 	size    int
 	overrun bool // more than limit had to wait: the recovery fails
@@ -59,12 +60,13 @@ func (s *Socket) passLocked(m *seam, e *outgoing) (sent bool) {
 }
 
 // offsetLocked returns the offset that the client gets with an event. When the seam
-// is over it has none any more.
+// is over it has none any more. What has waited is behind what the journal knows to
+// have arrived.
 func (m *seam) offsetLocked(r *recoverable, offset string) string {
 	if !m.open {
 		return offset
 	}
-	if m.replay.Over() {
+	if m.passed && m.replay.Over() {
 		r.seam = nil
 		return offset
 	}
