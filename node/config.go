@@ -28,6 +28,16 @@ type Config struct {
 	// NodeID names this node in session ids, so that a balancer can route by them;
 	// at most 32 of [A-Za-z0-9_-], unique in the cluster. Random by default.
 	NodeID string
+	// Advertise is where the other nodes reach this one, "http://10.0.0.7:3000":
+	// they hand requests on to it that a balancer has given them for its sessions,
+	// so that no balancer need be sticky. It may be a port of its own. Without it,
+	// and without [Server.Advertise], nobody does; this node hands requests on all
+	// the same. The adapter must be an [adapter.Directory].
+	Advertise string
+	// ClusterSecret, 16 bytes at least, proves to a node that a request comes from
+	// another one. All nodes have the same. Without it they share one that the
+	// first writes into the broker.
+	ClusterSecret []byte
 	// Parser of packets; nil is [socketio.Text], the default one of every client.
 	Parser socketio.Parser
 
@@ -76,8 +86,8 @@ type Config struct {
 	// an error reaches the client. It may block.
 	AllowRequest func(r *http.Request) error
 	// Refused hears of every request that is refused with an official code, with
-	// the official name of the cause, and of handshakes that are one too many:
-	// code -1, answered by 503. It must not block.
+	// the official name of the cause, and of requests that are one too many: code
+	// -1, answered by 503. It must not block.
 	Refused func(r *http.Request, code int, cause string)
 	// Headers may add to the headers of successful responses; handshake tells
 	// whether the response opens a session.
@@ -125,6 +135,11 @@ type Limits struct {
 	// Concurrent bounds the handlers with [Concurrent] that run for one socket at
 	// a time; 64.
 	Concurrent int
+
+	// Forwarded bounds the requests handed on to other nodes at a time, waiting polls
+	// and WebSockets among them; 4,096, then 503; negative: none are. Each takes two
+	// connections.
+	Forwarded int
 
 	// Output is the bytes that wait for one client before it is closed as a slow
 	// consumer; 1 MiB (HRD-50).
@@ -204,6 +219,12 @@ func (c Config) withDefaults() (Config, error) {
 	if !validNodeID(c.NodeID) {
 		errs = append(errs, fmt.Errorf("node: NodeID %q is not 1 to 32 of [A-Za-z0-9_-]", c.NodeID))
 	}
+	if c.Advertise != "" {
+		errs = append(errs, checkAddress(c.Advertise))
+	}
+	if n := len(c.ClusterSecret); n > 0 && n < 16 {
+		errs = append(errs, errors.New("node: ClusterSecret is shorter than 16 bytes"))
+	}
 	setDefault(&errs, "FirstConnectTimeout", &c.FirstConnectTimeout, 20*time.Second)
 	setDefault(&errs, "ConnectTimeout", &c.ConnectTimeout, 45*time.Second)
 	setDefault(&errs, "AckTimeout", &c.AckTimeout, 10*time.Second)
@@ -221,6 +242,9 @@ func (c Config) withDefaults() (Config, error) {
 func (l *Limits) setDefaults(errs *[]error, maxPayload int) {
 	if l.Rooms < 0 {
 		l.Rooms = int(^uint(0) >> 1)
+	}
+	if l.Forwarded == 0 {
+		l.Forwarded = 4096
 	}
 	for _, d := range []struct {
 		name string

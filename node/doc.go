@@ -56,6 +56,13 @@
 // handled, then the disconnect handlers run; if the server ends it, what waits is
 // dropped. Either way nothing is sent to it from the moment its end is known.
 //
+// A request for a session of another node, which a balancer that is not sticky has
+// sent here, goes on to that node (forward.go): the id of the session ends in the
+// node's, the adapter knows the address. A signed header, the hop (hop.go), marks
+// it; whatever carries one is not handed on again. Polls and POSTs pass through the
+// handler's goroutine (relay.go), a WebSocket as bytes (tunnel.go). For the session a
+// relayed poll that breaks is the relay's end, not the client's (HRD-22).
+//
 // # Goroutines
 //
 //   - The reader of a WebSocket and the goroutine of an HTTP request are the
@@ -66,6 +73,8 @@
 //     [Limits.Concurrent] at most for a socket. A namespace has one while its
 //     adapter starts, one while events of other nodes wait, one while their
 //     questions do, and one while it waits for answers, which looks who is alive.
+//     A WebSocket on its way to another node has two; at the start one asks for the
+//     nodes' secret, and one announces the node's address.
 //   - Server.Shutdown starts one that waits for the engine.
 //   - Two timers call functions that only take a lock: the bound on an adapter's
 //     start, and the end of a broadcast with acks that another node sent.
@@ -81,8 +90,9 @@
 //  4. engine.Session's own: only to queue output and to set the alarm.
 //
 // Server.mu (namespaces and patterns), clientFiles.mu, collectors.mu,
-// collector.mu, requests.mu, request.mu and counters.mu are taken alone; worker.mu
-// may be followed by the lock of Server.tasks only. No user code, I/O, encoding or
+// collector.mu, requests.mu, request.mu, relayBody.mu and counters.mu are taken alone;
+// worker.mu may be followed by the lock of Server.tasks only, forwarder.mu by what an
+// adapter locks in Announce. No user code, I/O, encoding or
 // wait happens under any of them, except that a CONNECT or DISCONNECT packet, a
 // few bytes of text, is put together under client.mu: nothing may overtake it; and
 // that each client file is read and compressed once, under clientFiles.mu.

@@ -30,6 +30,7 @@ type Server struct {
 	decoding   socketio.Limits
 	engine     *engine.Server
 	files      *clientFiles
+	forward    *forwarder
 	epoch      time.Time       // to which clients count (HRD-77)
 	ctx        context.Context // ends when Shutdown has ended
 	end        context.CancelFunc
@@ -80,9 +81,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	srv.ctx, srv.end = context.WithCancel(context.Background())
 	srv.starting, srv.abort = context.WithCancel(srv.ctx)
-	eng, engineErr := engine.NewServer(cfg.engine(), sessions{srv})
+	var forwardErr error
+	srv.forward, forwardErr = newForwarder(srv)
+	sessionCfg := cfg.engine()
+	sessionCfg.Unknown = srv.forward.serve
+	eng, engineErr := engine.NewServer(sessionCfg, sessions{srv})
 	root, rootErr := newNamespace(srv, "/", nil, nil)
-	if err := errors.Join(err, engineErr, rootErr); err != nil {
+	if err := errors.Join(err, forwardErr, engineErr, rootErr); err != nil {
 		srv.end()
 		if engineErr == nil {
 			_ = eng.Shutdown(context.Background()) // it has no sessions
@@ -117,6 +122,7 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	srv.start()
+	r = srv.forward.acceptHop(r)
 	if srv.files != nil && srv.files.serve(w, r, rest) {
 		return
 	}
@@ -142,6 +148,7 @@ func (srv *Server) start() {
 	for _, ns := range list {
 		ns.start()
 	}
+	srv.forward.start()
 }
 
 // Of returns the namespace with a name, which it makes if there is none; "x" is
@@ -388,6 +395,7 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 	}
 	err = errors.Join(err, srv.tasks.Wait(ctx))
 	err = errors.Join(err, srv.closeAdapters(ctx), srv.tasks.Wait(ctx))
+	srv.forward.transport.CloseIdleConnections()
 	srv.end()
 	if err != nil {
 		return fmt.Errorf("node: shutdown: %w", err)

@@ -51,6 +51,15 @@ type Stats struct {
 	// event), receive, task; engine is the rest of what serves a session.
 	Panics map[string]uint64
 
+	Forwarding int64  // requests handed on to other nodes now, WebSockets among them
+	Forwarded  uint64 // requests that the owner of their session has answered
+	// ForwardErrors by cause: owner unknown (not alive, or without an address),
+	// owner unreachable, timeout, cut (the connection to the owner), busy
+	// ([Limits.Forwarded]), no secret.
+	ForwardErrors map[string]uint64
+	Relayed       uint64 // requests that other nodes have handed on to this one
+	BadHops       uint64 // requests with a hop that no node has made for this one
+
 	Adapter adapter.Stats // of all namespaces together
 }
 
@@ -156,6 +165,7 @@ func (srv *Server) Stats() Stats {
 		st.Panics["engine"] = e.Panics
 	}
 	c.mu.Unlock()
+	srv.forward.stats(&st)
 	srv.adapterStats(&st)
 	return st
 }

@@ -75,7 +75,11 @@ func TestNothingIsTakenAfterTheEnd(t *testing.T) {
 		if !discard {
 			expect(t, read(t, ws), "4last")
 		}
-		expect(t, read(t, ws), "close:1005")
+		got := read(t, ws)
+		if got == "4last" { // a flusher was quicker than the end
+			got = read(t, ws)
+		}
+		expect(t, got, "close:1005")
 		expect(t, r.waitClosed(t), ReasonForcedClose)
 		expect(t, fmt.Sprint(r.received()), "[end]")
 	}

@@ -75,8 +75,8 @@ type Config struct {
 	// Logger receives what an operator must know; nothing by default.
 	Logger *slog.Logger
 	// Refused hears of every request that is refused with a code, with the
-	// official name of the cause (connection_error, EIO-V-03), and of handshakes
-	// that are one too many: code -1, answered by 503.
+	// official name of the cause (connection_error, EIO-V-03), and of requests that
+	// are one too many: code -1, answered by 503.
 	Refused func(r *http.Request, code int, cause string)
 	// Unknown may serve a request with a sid that no session here has, instead of
 	// its refusal; it returns false if it has not touched w. It may block: Shutdown

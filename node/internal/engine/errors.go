@@ -51,7 +51,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 	if s.cfg.Refused != nil {
 		s.cfg.Refused(r, e.code, e.cause)
 	}
-	if isUpgrade(r) {
+	if IsUpgrade(r) {
 		body := html.EscapeString(e.message()) // the text may come from a hook
 		h := w.Header()
 		h.Set("Connection", "close")
@@ -76,9 +76,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 	_, _ = w.Write(body)
 }
 
-// overloaded answers a handshake that is one too many: cheaply, and with a time
+// Overloaded answers a request that is one too many: cheaply, and with a time
 // to come back that spreads the crowd (HRD-14).
-func (s *Server) overloaded(w http.ResponseWriter, r *http.Request) {
+func (s *Server) Overloaded(w http.ResponseWriter, r *http.Request) {
 	s.refused.Add(1)
 	if s.cfg.Refused != nil {
 		s.cfg.Refused(r, codeOverloaded, "OVERLOADED")

@@ -381,7 +381,7 @@ func TestOverlappingPosts(t *testing.T) {
 	waitFor(t, func() bool {
 		r.s.mu.Lock()
 		defer r.s.mu.Unlock()
-		return r.s.polling.post != nil
+		return r.s.polling.post != nil && r.s.polling.post.reading
 	})
 	if status, body := ts.do(t, "POST", q, "4b"); status != 400 || body != "" {
 		t.Errorf("second POST: %d %q", status, body)

@@ -16,15 +16,14 @@ import (
 // guards it.
 type pollState struct {
 	get     *poll
-	posting bool                     // a POST is being received or handled
-	post    *http.ResponseController // of the POST that is being received
-	probe   *wsConn                  // an upgrade in progress
-	probed  bool                     // its probe has come
-	goodbye *Packet                  // what the last poll gets; the close packet by default
-	limits  *inputLimits             // of the current POST
-	closing Close                    // how a closing session ends
-	unsure  *poll                    // a relayed poll whose answer may not have arrived
-	grace   int64                    // by the wheel: when to give up on the poll that follows one that was cut; 0 for none
+	post    *post        // that is being received or handled
+	probe   *wsConn      // an upgrade in progress
+	probed  bool         // its probe has come
+	goodbye *Packet      // what the last poll gets; the close packet by default
+	limits  *inputLimits // of the current POST
+	closing Close        // how a closing session ends
+	unsure  *poll        // a relayed poll whose answer may not have arrived
+	grace   int64        // by the wheel: when to give up on the poll that follows one that was cut; 0 for none
 }
 
 // poll is a GET that waits. Whoever has something for it sends to wake.
@@ -33,6 +32,20 @@ type poll struct {
 	relayed bool          // by another node
 	query   string        // of a relayed one, if no other poll has the same
 	taken   []*Packet     // of a relayed one; guarded by Session.mu
+}
+
+// post is a POST on its way.
+type post struct {
+	rc      *http.ResponseController
+	relayed bool // by another node
+	reading bool // guarded by Session.mu
+}
+
+// stopReadingLocked wakes the reader of p, which sees then that it is not wanted.
+func (p *post) stopReadingLocked() {
+	if p != nil && p.reading {
+		_ = p.rc.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 // lingerTimeout bounds how long a closing session waits for the client's last
@@ -65,9 +78,7 @@ func (p *pollState) endLocked() {
 		p.goodbye = closing
 	}
 	p.wake()
-	if p.post != nil {
-		_ = p.post.SetReadDeadline(time.Unix(1, 0)) // its reader wakes and sees the end
-	}
+	p.post.stopReadingLocked()
 	if p.probe != nil {
 		p.probe.wakeReader(0) // so does the upgrade in progress (EIO-U-11)
 	}
@@ -263,15 +274,15 @@ func (s *Session) encodePayload3(packets []*Packet, size int, compress bool) ([]
 // servePost takes a POST of a session.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	binary := r.Header.Get("Content-Type") == contentBinary
-	if status := s.checkPost(w, r, binary); status != 0 {
+	p := s.checkPost(w, r, binary)
+	if p == nil {
 		return
 	}
-	defer s.endPost()
-	body, err := s.readBody(w, r)
+	defer s.endPost(p)
+	body, err := s.readBody(p, r)
 	s.mu.Lock()
-	if s.polling != nil {
-		s.polling.post = nil
-	}
+	p.reading = false
+	replaced := s.polling != nil && s.polling.post != p
 	ended := s.state == stateClosed
 	closing := s.state == stateClosing
 	s.mu.Unlock()
@@ -282,12 +293,13 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 		return
 	case ended: // by an overlapping POST, or otherwise: cut this one (EIO-P-13)
 		panic(http.ErrAbortHandler)
+	case replaced || err != nil && p.relayed && !errors.Is(err, errPostSlow):
+		w.WriteHeader(http.StatusBadRequest) // nothing of it was handled; the session stays (HRD-22)
+		return
 	case errors.Is(err, errPostSlow):
 		w.WriteHeader(http.StatusRequestTimeout)
 		s.fail(ReasonTransportError, err)
 		return
-	case err != nil && isRelayed(r):
-		return // nothing of it was handled, and the client knows that it failed
 	case err != nil:
 		s.fail(ReasonTransportError, errPostCut)
 		return
@@ -295,7 +307,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 	if !closing { // what comes while closing is thrown away (EIO-C-10)
 		s.takePayload(body, binary)
 	}
-	s.endPost() // before the client can send the next one
+	s.endPost(p) // before the client can send the next one
 	h := w.Header()
 	h.Set("Content-Type", "text/html")
 	h.Set("Content-Length", "2")
@@ -307,43 +319,44 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request) {
 }
 
 // checkPost refuses a POST that must not be read, and registers it otherwise.
-func (s *Session) checkPost(w http.ResponseWriter, r *http.Request, binary bool) (status int) {
+func (s *Session) checkPost(w http.ResponseWriter, r *http.Request, binary bool) *post {
 	if binary && s.proto == 4 {
 		w.WriteHeader(http.StatusBadRequest) // EIO-P-15
 		s.fail(ReasonTransportError, errContent)
-		return http.StatusBadRequest
+		return nil
 	}
 	if r.Header.Get("Content-Encoding") != "" || isMultipart(r) {
 		w.WriteHeader(http.StatusUnsupportedMediaType) // HRD-23
-		return http.StatusUnsupportedMediaType
+		return nil
 	}
 	s.mu.Lock()
 	switch {
 	case s.state == stateClosed:
 		s.mu.Unlock()
 		s.srv.refuse(w, r, &refusal{code: codeUnknownSession})
-		return http.StatusBadRequest
+		return nil
 	case s.polling == nil:
 		s.mu.Unlock()
 		s.srv.refuse(w, r, &refusal{code: codeBadRequest, cause: "TRANSPORT_MISMATCH"})
-		return http.StatusBadRequest
-	case s.polling.posting:
+		return nil
+	case s.polling.post != nil && !(s.polling.post.relayed && s.polling.post.reading):
 		s.mu.Unlock()
 		w.WriteHeader(http.StatusBadRequest) // EIO-P-13
 		s.fail(ReasonTransportError, errPostOverlap)
-		return http.StatusBadRequest
+		return nil
 	}
-	s.polling.posting = true
-	s.polling.post = http.NewResponseController(w)
+	s.polling.post.stopReadingLocked() // its relay is gone (HRD-22)
+	p := &post{rc: http.NewResponseController(w), relayed: isRelayed(r), reading: true}
+	s.polling.post = p
 	s.mu.Unlock()
-	return 0
+	return p
 }
 
 // endPost lets the next POST come.
-func (s *Session) endPost() {
+func (s *Session) endPost(p *post) {
 	s.mu.Lock()
-	if s.polling != nil {
-		s.polling.posting = false
+	if s.polling != nil && s.polling.post == p {
+		s.polling.post = nil
 	}
 	s.mu.Unlock()
 }
@@ -363,13 +376,12 @@ const (
 
 // readBody reads a body of at most MaxPayload bytes. The time it may take grows
 // with what has come.
-func (s *Session) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	rc := http.NewResponseController(w)
+func (s *Session) readBody(p *post, r *http.Request) ([]byte, error) {
 	limit := s.srv.cfg.MaxPayload
 	deadline := time.Now().Add(bodyTimeout)
 	body := make([]byte, 0, min(max(int(r.ContentLength), 0), limit, bodyChunk)+1)
 	for {
-		if !s.postDeadline(rc, deadline) {
+		if !s.postDeadline(p, deadline) {
 			return nil, errPostCut
 		}
 		if len(body) == cap(body) {
@@ -382,7 +394,7 @@ func (s *Session) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 		case len(body) > limit:
 			return nil, errTooBig
 		case errors.Is(err, io.EOF):
-			_ = rc.SetReadDeadline(time.Time{})
+			s.postDeadline(p, time.Time{})
 			return body, nil
 		case err != nil && (!time.Now().Before(deadline) || errors.Is(err, context.DeadlineExceeded)):
 			return nil, errPostSlow
@@ -392,15 +404,15 @@ func (s *Session) readBody(w http.ResponseWriter, r *http.Request) ([]byte, erro
 	}
 }
 
-// postDeadline sets the deadline of the body, unless the session has ended and
-// wants the reader to wake.
-func (s *Session) postDeadline(rc *http.ResponseController, t time.Time) bool {
+// postDeadline sets the deadline of the body, unless the session has ended, or
+// another POST has come, and the reader is to wake.
+func (s *Session) postDeadline(p *post, t time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == stateClosed {
+	if s.state == stateClosed || s.polling == nil || s.polling.post != p {
 		return false
 	}
-	_ = rc.SetReadDeadline(t) // not every writer has one
+	_ = p.rc.SetReadDeadline(t) // not every writer has one
 	return true
 }
 

@@ -239,3 +239,56 @@ func TestUnknown(t *testing.T) {
 		}
 	}
 }
+
+// A POST that comes while a relayed one still seems to be on its way takes its
+// place, unless that is being handled (EIO-P-13).
+func TestRelayedPostReplaced(t *testing.T) {
+	inBubble(t, Config{}, nil, func(t *testing.T, ts *testServer) {
+		release := make(chan struct{})
+		ts.onMessage = func(_ *recorder, data []byte, _, _ bool) {
+			if string(data) == "wait" {
+				<-release
+			}
+		}
+		query := ts.handshake(t, "")
+		r := ts.session(t)
+		body, w := io.Pipe()
+		post := func(body io.Reader) <-chan int {
+			req, err := http.NewRequest(http.MethodPost, ts.http.URL+"/socket.io/?"+query, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set(relayHeader, "1")
+			status := make(chan int, 1)
+			go func() {
+				res, err := ts.client.Do(req)
+				if err != nil {
+					status <- 0
+					return
+				}
+				_ = res.Body.Close()
+				status <- res.StatusCode
+			}()
+			return status
+		}
+		first := post(body)
+		_, _ = io.WriteString(w, "4half")
+		synctest.Wait()
+		second := post(strings.NewReader("4wait"))
+		if got := recv(t, first); got != 0 && got != http.StatusBadRequest {
+			t.Errorf("the first POST: %d", got)
+		}
+		_ = w.Close()
+		synctest.Wait()
+		third := post(strings.NewReader("4third"))
+		if got := recv(t, third); got != http.StatusBadRequest {
+			t.Errorf("the third POST: %d", got)
+		}
+		close(release)
+		recv(t, second)
+		expect(t, r.waitClosed(t), ReasonTransportError)
+		if got := r.received(); len(got) != 1 || got[0] != "wait" {
+			t.Errorf("received %q", got)
+		}
+	})
+}

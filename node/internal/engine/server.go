@@ -119,11 +119,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func isUpgrade(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
+// IsUpgrade tells whether a request asks for a WebSocket.
+func IsUpgrade(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
 
 // serveSession serves a request that carries a sid.
 func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, q *query) {
-	upgrade := isUpgrade(r)
+	upgrade := IsUpgrade(r)
 	sess := s.session(q.sid)
 	switch {
 	case sess == nil:
@@ -147,7 +148,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, q *query) 
 
 // serveHandshake opens a session.
 func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q *query) {
-	upgrade := isUpgrade(r)
+	upgrade := IsUpgrade(r)
 	switch {
 	case r.Method != http.MethodGet:
 		s.refuse(w, r, &refusal{code: codeBadMethod})
@@ -158,7 +159,7 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q *query
 	}
 	release, ok := s.admit()
 	if !ok {
-		s.overloaded(w, r)
+		s.Overloaded(w, r)
 		return
 	}
 	defer release()
@@ -286,7 +287,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query) {
 	sess := s.newSession(r, q)
 	sess.polling = &pollState{}
 	if !s.open(sess, r) {
-		s.overloaded(w, r)
+		s.Overloaded(w, r)
 		return
 	}
 	sess.startHeartbeat()

@@ -167,7 +167,7 @@ func (s *Session) switchTo(c *wsConn) {
 	s.mu.Lock()
 	// Clients finish their POST first (EIO-J-02). One that does not would have two
 	// transports that hand over messages at a time.
-	if s.state == stateClosed || s.polling == nil || s.polling.probe != c || s.polling.posting {
+	if s.state == stateClosed || s.polling == nil || s.polling.probe != c || s.polling.post != nil {
 		s.mu.Unlock()
 		s.endProbe(c)
 		c.refuseUpgrade()

@@ -271,7 +271,7 @@ func TestUpgradeWithPostUnderWay(t *testing.T) {
 	waitFor(t, func() bool {
 		r.s.mu.Lock()
 		defer r.s.mu.Unlock()
-		return r.s.polling.post != nil
+		return r.s.polling.post != nil && r.s.polling.post.reading
 	})
 	write(t, ws, "5")
 	expect(t, read(t, ws), "close:1005")
