@@ -20,7 +20,7 @@ func selective(t *testing.T, n *Node) (o adapter.RoomObserver, ok bool) {
 
 func testSelectiveRooms(t *testing.T, c Cluster) {
 	a, b, d := c.node(t, "nodeA"), c.node(t, "nodeB"), c.node(t, "nodeC")
-	if _, ok := selective(t, d); !ok {
+	if _, ok := selective(t, d); !ok || c.Everywhere {
 		return
 	}
 	b.Enter(t, "r1")
@@ -59,7 +59,11 @@ func testRoomNames(t *testing.T, c Cluster) {
 	for i := range names {
 		want = append(want, fmt.Sprintf(`["e","%02d"]`, i))
 	}
-	if want = append(want, `["end"]`); !slices.Equal(got, want) {
+	want = append(want, `["end"]`)
+	if c.LooseRooms {
+		slices.Sort(want)
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -73,7 +77,7 @@ func testJoinIsVisible(t *testing.T, c Cluster) {
 		b.Enter(t, room)
 		a.MustPublish(t, Event(fmt.Sprintf(`["e",%d]`, i), room))
 	}
-	for i, m := range b.Await(t, n) {
+	for i, m := range c.sorted(b.Await(t, n)) {
 		if want := fmt.Sprintf(`["e",%d]`, i); string(m.Packet.Data) != want {
 			t.Fatalf("message %d is %s", i, m.Packet.Data)
 		}
@@ -101,16 +105,14 @@ func testRoomComesAndGoes(t *testing.T, c Cluster) {
 		a.MustPublish(t, Event(fmt.Sprintf(`["e",%d]`, i), stays))
 	}
 	a.MustPublish(t, Event(`["end"]`))
-	got := b.AwaitFunc(t, func(got []*adapter.Message) bool {
-		return len(got) > 0 && Text(got[len(got)-1]) == `Broadcast["end"]`
-	})
 	seen := 0
-	for _, m := range got {
-		if string(m.Packet.Data) == fmt.Sprintf(`["e",%d]`, seen) {
-			seen++
+	b.AwaitFunc(t, func(got []*adapter.Message) bool {
+		seen = 0
+		for _, m := range c.sorted(got) {
+			if string(m.Packet.Data) == fmt.Sprintf(`["e",%d]`, seen) {
+				seen++
+			}
 		}
-	}
-	if seen != n {
-		t.Errorf("%d of %d messages arrived for rooms that stayed", seen, n)
-	}
+		return seen == n
+	})
 }

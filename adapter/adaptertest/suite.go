@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,6 +28,28 @@ type Cluster struct {
 	// ManualTime says that what has a time to live in the broker lives on, as in
 	// miniredis.
 	ManualTime bool
+	// LooseRooms says that order holds among messages for the same rooms only. A
+	// Redis Cluster is such a broker for sharded channels, which are on different
+	// servers (CLU-H-11).
+	LooseRooms bool
+	// Everywhere says that nodes hear what is for rooms that they do not hold.
+	Everywhere bool
+}
+
+// sorted returns messages by the numbers in their payloads if the order of rooms
+// cannot be relied on.
+func (c Cluster) sorted(got []*adapter.Message) []*adapter.Message {
+	if !c.LooseRooms {
+		return got
+	}
+	return slices.SortedStableFunc(slices.Values(got), func(a, b *adapter.Message) int { return numberOf(a) - numberOf(b) })
+}
+
+// numberOf returns the number in the payload ["e",number].
+func numberOf(m *adapter.Message) int {
+	digits := strings.TrimFunc(string(m.Packet.Data), func(r rune) bool { return r < '0' || r > '9' })
+	n, _ := strconv.Atoi(digits)
+	return n
 }
 
 // payloads returns the payloads of messages in their order, or sorted if that
@@ -35,7 +59,7 @@ func (c Cluster) payloads(got []*adapter.Message) []string {
 	for i, m := range got {
 		list[i] = string(m.Packet.Data)
 	}
-	if c.LooseIDs {
+	if c.LooseIDs || c.LooseRooms {
 		slices.Sort(list)
 	}
 	return list

@@ -11,11 +11,11 @@ import (
 	"github.com/fanwire/fanwire/adapter"
 )
 
-// sharded and streamed are the uids of the official nodes whose messages were
+// shardedUID and streamed are the uids of the official nodes whose messages were
 // captured on either wire.
 const (
-	sharded  = "6f3468e93ebd7e98"
-	streamed = "6a0e240b0a281f2a"
+	shardedUID = "6f3468e93ebd7e98"
+	streamed   = "6a0e240b0a281f2a"
 )
 
 // capturedCluster is a message of an official node (cluster.md sections 5 and 6).
@@ -34,41 +34,41 @@ func rid(s, official, ours string) string { return strings.Replace(s, official, 
 func r1Target() adapter.Target { return adapter.Target{Rooms: []string{"r1"}} }
 
 func capturedSharded() []capturedCluster {
-	tail := `,"uid":"` + sharded + `","nsp":"/"}`
+	tail := `,"uid":"` + shardedUID + `","nsp":"/"}`
 	opts := `"opts":{"rooms":["r1"],"except":[],"flags":{}}`
 	bin := []byte{1, 2, 3}
 	return []capturedCluster{
 		{
 			"io.emit", `{"type":3,"data":{"packet":{"type":2,"data":["e",1]},"opts":{"rooms":[],"except":[],"flags":{}}}` + tail, "",
-			adapter.Message{Kind: adapter.Broadcast, From: sharded, Packet: event(`["e",1]`)},
+			adapter.Message{Kind: adapter.Broadcast, From: shardedUID, Packet: event(`["e",1]`)},
 			true,
 		},
 		{
 			"io.to", `{"type":3,"data":{"packet":{"type":2,"data":["e","x"]},` + opts + `}` + tail, "",
-			adapter.Message{Kind: adapter.Broadcast, From: sharded, Packet: event(`["e","x"]`), Target: r1Target()},
+			adapter.Message{Kind: adapter.Broadcast, From: shardedUID, Packet: event(`["e","x"]`), Target: r1Target()},
 			true,
 		},
 		{
 			"binary", "84a47479706503a46461746182a67061636b657482a47479706502a46461746198a162c403010203c4020405d7ff1d5353006553f100c0fbcd012ccf00000002540be400" +
 				"a46f70747383a5726f6f6d7391a27231a665786365707490a5666c61677380a3756964b036663334363865393365626437653938a36e7370a12f", "",
-			adapter.Message{Kind: adapter.Broadcast, From: sharded, Target: r1Target(), Packet: event(
+			adapter.Message{Kind: adapter.Broadcast, From: shardedUID, Target: r1Target(), Packet: event(
 				`["b",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1},"2023-11-14T22:13:20.123Z",null,-5,300,10000000000]`, bin, []byte{4, 5},
 			)},
 			false, // the date is text by then
 		},
 		{
 			"emit with ack", `{"type":3,"data":{"packet":{"type":2,"data":["q","z"]},"requestId":"0eef123d56c5712d","opts":{"rooms":["r1"],"except":[],"flags":{"timeout":500}}}` + tail, "",
-			adapter.Message{Kind: adapter.Broadcast, From: sharded, RequestID: "0eef123d56c5712d", Target: r1Target(), Timeout: 500 * time.Millisecond, Packet: event(`["q","z"]`)},
+			adapter.Message{Kind: adapter.Broadcast, From: shardedUID, RequestID: "0eef123d56c5712d", Target: r1Target(), Timeout: 500 * time.Millisecond, Packet: event(`["q","z"]`)},
 			true,
 		},
 		{
 			"client count", rid(`{"type":11,"data":{"requestId":"0eef123d56c5712d","clientCount":1}`, "0eef123d56c5712d", "mexr") + tail, "me",
-			adapter.Message{Kind: adapter.ClientCount, From: sharded, RequestID: "r", Count: 1},
+			adapter.Message{Kind: adapter.ClientCount, From: shardedUID, RequestID: "r", Count: 1},
 			true,
 		},
 		{
 			"client ack", rid(`{"type":12,"data":{"requestId":"0eef123d56c5712d","packet":"r"}`, "0eef123d56c5712d", "mexr") + tail, "me",
-			adapter.Message{Kind: adapter.ClientAck, From: sharded, RequestID: "r", Packet: event(`"r"`)},
+			adapter.Message{Kind: adapter.ClientAck, From: shardedUID, RequestID: "r", Packet: event(`"r"`)},
 			true,
 		},
 		{
@@ -78,47 +78,47 @@ func capturedSharded() []capturedCluster {
 		},
 		{
 			"fetchSockets", `{"type":7,"data":{"opts":{"rooms":["r1"],"except":["r2"],"flags":{}},"requestId":"ec3788a5708fabde"}` + tail, "",
-			adapter.Message{Kind: adapter.FetchSockets, From: sharded, RequestID: "ec3788a5708fabde", Target: adapter.Target{Rooms: []string{"r1"}, Except: []string{"r2"}}},
+			adapter.Message{Kind: adapter.FetchSockets, From: shardedUID, RequestID: "ec3788a5708fabde", Target: adapter.Target{Rooms: []string{"r1"}, Except: []string{"r2"}}},
 			true,
 		},
 		{
 			"no sockets", `{"type":8,"data":{"requestId":"mexr","sockets":[]}` + tail, "me",
-			adapter.Message{Kind: adapter.FetchReply, From: sharded, RequestID: "r"},
+			adapter.Message{Kind: adapter.FetchReply, From: shardedUID, RequestID: "r"},
 			true,
 		},
 		{
 			"socketsJoin", `{"type":4,"data":{` + opts + `,"rooms":["x","y"]}` + tail, "",
-			adapter.Message{Kind: adapter.Join, From: sharded, Target: r1Target(), Names: []string{"x", "y"}},
+			adapter.Message{Kind: adapter.Join, From: shardedUID, Target: r1Target(), Names: []string{"x", "y"}},
 			true,
 		},
 		{
 			"socketsLeave", `{"type":5,"data":{"opts":{"rooms":["r1"],"except":["r2"],"flags":{}},"rooms":["x"]}` + tail, "",
-			adapter.Message{Kind: adapter.Leave, From: sharded, Target: adapter.Target{Rooms: []string{"r1"}, Except: []string{"r2"}}, Names: []string{"x"}},
+			adapter.Message{Kind: adapter.Leave, From: shardedUID, Target: adapter.Target{Rooms: []string{"r1"}, Except: []string{"r2"}}, Names: []string{"x"}},
 			true,
 		},
 		{
 			"disconnectSockets", `{"type":6,"data":{` + opts + `,"close":true}` + tail, "",
-			adapter.Message{Kind: adapter.Disconnect, From: sharded, Target: r1Target(), Close: true},
+			adapter.Message{Kind: adapter.Disconnect, From: shardedUID, Target: r1Target(), Close: true},
 			true,
 		},
 		{
 			"serverSideEmit", `{"type":9,"data":{"packet":["hello",1,{"a":"b"}]}` + tail, "",
-			adapter.Message{Kind: adapter.ServerEvent, From: sharded, Packet: event(`["hello",1,{"a":"b"}]`)},
+			adapter.Message{Kind: adapter.ServerEvent, From: shardedUID, Packet: event(`["hello",1,{"a":"b"}]`)},
 			true,
 		},
 		{
 			"serverSideEmit with ack", `{"type":9,"data":{"requestId":"c5ad5f56707cf54a","packet":["ping2",5]}` + tail, "",
-			adapter.Message{Kind: adapter.ServerEvent, From: sharded, RequestID: "c5ad5f56707cf54a", Packet: event(`["ping2",5]`)},
+			adapter.Message{Kind: adapter.ServerEvent, From: shardedUID, RequestID: "c5ad5f56707cf54a", Packet: event(`["ping2",5]`)},
 			true,
 		},
 		{
 			"server answer", `{"type":10,"data":{"requestId":"mexr","packet":"pongB5"}` + tail, "me",
-			adapter.Message{Kind: adapter.ServerReply, From: sharded, RequestID: "r", Packet: event(`"pongB5"`)},
+			adapter.Message{Kind: adapter.ServerReply, From: shardedUID, RequestID: "r", Packet: event(`"pongB5"`)},
 			true,
 		},
 		{
 			"server answer without a value", `{"type":10,"data":{"requestId":"mexr"}` + tail, "me",
-			adapter.Message{Kind: adapter.ServerReply, From: sharded, RequestID: "r"},
+			adapter.Message{Kind: adapter.ServerReply, From: shardedUID, RequestID: "r"},
 			true,
 		},
 	}

@@ -14,13 +14,16 @@ type Config struct {
 	// Key is the prefix of all channels, "socket.io" by default. All nodes and
 	// emitters of a cluster must have the same.
 	Key string
-	// NoIDPattern turns off the one pattern subscription per node and namespace
+	// NoIDPattern is for the classic adapter. It turns off the one pattern subscription per node and namespace
 	// that hears what official nodes and emitters send to a socket's id. Patterns
 	// cost Redis time for every publish (about 0.26 µs each), so very large
 	// clusters without official publishers do better without. Messages to ids
 	// then go to a channel of the owning node that only Fanwire knows; all nodes
 	// must have the same setting.
 	NoIDPattern bool
+	// SubscriptionMode is that of the sharded adapter; ModeDynamic by default. All
+	// nodes must have the same.
+	SubscriptionMode SubscriptionMode
 
 	// MaxMessage is the size in bytes of the largest event or request that is
 	// published; 1 MiB by default (HRD-68).
@@ -96,6 +99,11 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, setDefault(d.name, d.field, d.standard))
 	}
 	c.Key = cmp.Or(c.Key, "socket.io")
+	switch c.SubscriptionMode = cmp.Or(c.SubscriptionMode, ModeDynamic); c.SubscriptionMode {
+	case ModeDynamic, ModeDynamicPrivate, ModeStatic:
+	default:
+		errs = append(errs, fmt.Errorf("redis: Config.SubscriptionMode: unknown mode %q", c.SubscriptionMode))
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c, errors.Join(errs...)
 }

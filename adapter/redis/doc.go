@@ -1,16 +1,18 @@
 // Package redis holds the official Socket.IO wires over Redis. The classic one,
-// [NewAdapter], is compatible in both directions with npm
-// @socket.io/redis-adapter and the emitters that publish for it: nodes of
-// Fanwire and of Node.js form one cluster.
+// [NewAdapter], and the sharded one, [NewShardedAdapter], are compatible in both
+// directions with npm @socket.io/redis-adapter and the emitters that publish for
+// it: nodes of Fanwire and of Node.js form one cluster.
 //
 // [member] is one namespace of one node, on any wire. What differs between the
 // wires is behind [protocol]: channels and codecs, pure functions of messages.
 //
 // # Goroutines
 //
-// A node has one link to Redis for all of its namespaces: [link.run] owns the
+// A node has one link to Redis for all of its namespaces: [feed.run] owns the
 // subscriber connection, with a reader that lives as long as that connection;
-// [link.publish] owns the way out. Each namespace has one worker that decodes
+// [link.publish] owns the way out. With sharded channels on a Redis Cluster there
+// is a feed for each master that has a channel of the node's, and [shards.run],
+// which owns the feeds and moves channels between them. Each namespace has one worker that decodes
 // and calls [adapter.Host.Receive]. The last namespace that is closed ends the
 // link and waits for both; each Close waits for its worker.
 //
@@ -37,11 +39,16 @@
 // written but not answered is not sent again: it may have been published. It is
 // counted as a publish error, so that the counter is what was lost at most.
 //
+// On a Redis Cluster with sharded channels the same holds for each master's
+// connection. When a slot goes to another master, by order or because a master
+// was lost, its channels are subscribed there, and Ready is not nil meanwhile. The
+// backlog is held back as a whole while a master that it has messages for is away.
+//
 // # Locks
 //
 // Publish encodes without a lock, and holds member.mu while it numbers a message
 // and pushes it, so that numbers and queue agree: member.mu before outbox.mu.
-// subscriptions.mu is innermost: nothing is called under it, and RoomAdded takes no
+// subscriptions.mu, one for a link, is innermost: nothing is called under it, and RoomAdded takes no
 // other but member.mu, only to look at it. So a node may call RoomAdded while it
 // holds the lock of a room.
 package redis
