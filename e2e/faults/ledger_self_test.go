@@ -16,7 +16,7 @@ func TestLedger(t *testing.T) {
 	id := streamID{"c0", 0}
 	var texts []event
 	for n := range 6 {
-		_, text := l.send(id, "n1")
+		_, text := l.send(id, "n1", nil)
 		e, err := parseEvent(text)
 		if err != nil || e.n != n || e.stream != id || e.node != "n1" {
 			t.Fatalf("%q: %+v, %v", text, e, err)

@@ -37,7 +37,15 @@ type sending struct {
 	node string // that published it
 	at   int64  // ns
 	sure bool   // a node has taken it: it must arrive
+
+	by      *guest // that must still have the connection it had, if not sure
+	session int64
 }
+
+// owed tells whether an event must arrive: a node has acknowledged it, or its
+// publisher's connection lives on. A node without Redis answers with an error, but
+// its own clients have the event, and the others' lack is counted.
+func (e *sending) owed() bool { return e.sure || e.by != nil && e.session == e.by.session.Load() }
 
 // Phases of a run.
 const (
@@ -52,13 +60,17 @@ func newLedger(rooms int) *ledger {
 }
 
 // send notes an event that is about to be sent and returns its text.
-func (l *ledger) send(id streamID, node string) (n int, text string) {
+func (l *ledger) send(id streamID, node string, by *guest) (n int, text string) {
 	now := time.Now().UnixNano()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.stream(id)
 	n = len(s.sent)
-	s.sent = append(s.sent, sending{node: node, at: now})
+	e := sending{node: node, at: now, by: by}
+	if by != nil {
+		e.session = by.session.Load()
+	}
+	s.sent = append(s.sent, e)
 	return n, fmt.Sprintf("%s %d %d %d %s", id.publisher, id.room, n, now, node)
 }
 
@@ -259,7 +271,7 @@ func (t *tally) stream(id streamID, s *stream, members []*receiver, q question) 
 		}
 	}
 	for n, e := range s.sent {
-		if !e.sure {
+		if !e.owed() {
 			continue
 		}
 		missing, remote := map[string]int{}, false

@@ -31,7 +31,7 @@ func TestF08(t *testing.T) {
 func TestF09(t *testing.T) {
 	fault(t, "F09", "node SIGTERM, recovery on", func(r *run) {
 		spread := scaled(20*time.Second, 4*time.Second)
-		g := r.rig(setup{balanced: true, restarts: true, flags: append([]string{"-drain", spread.String()}, recovering...), official: 30})
+		g := r.rig(setup{balanced: true, restarts: true, flags: append([]string{"-drain", spread.String(), "-drain-status", "404"}, recovering...), official: 30})
 		g.calm(scaled(5*time.Second, 3*time.Second))
 		g.phase(during)
 		moved := g.on("n1")
@@ -48,7 +48,7 @@ func TestF09(t *testing.T) {
 func TestF10(t *testing.T) {
 	fault(t, "F10", "rolling restart of all nodes, recovery on", func(r *run) {
 		spread := scaled(20*time.Second, 4*time.Second)
-		g := r.rig(setup{balanced: true, restarts: true, flags: append([]string{"-drain", spread.String()}, recovering...), official: 30})
+		g := r.rig(setup{balanced: true, restarts: true, flags: append([]string{"-drain", spread.String(), "-drain-status", "404"}, recovering...), official: 30})
 		g.calm(scaled(5*time.Second, 3*time.Second))
 		g.phase(during)
 		for _, n := range g.nodes {
@@ -65,7 +65,7 @@ func TestF10(t *testing.T) {
 		}
 		g.phase(after)
 		c := g.judge(question{notOfNodes: true})
-		g.allRecovered(c, append(g.guests, g.official...))
+		g.allRecovered(c, g.everybody())
 	})
 }
 
@@ -89,18 +89,23 @@ func TestF11(t *testing.T) {
 		g.phase(after)
 		g.calm(scaled(5*time.Second, 3*time.Second))
 		c := g.judge(question{notOfNodes: true})
-		g.allRecovered(c, append(g.guests, g.official...))
+		g.allRecovered(c, g.everybody())
 	})
 }
 
-// on lists the clients of a node.
+// on lists the clients of a node, before it ends.
 func (g *rig) on(node string) (list []*guest) {
-	for _, guest := range append(g.guests[:len(g.guests):len(g.guests)], g.official...) {
+	for _, guest := range g.everybody() {
 		if guest.place() == node {
+			guest.before = guest.left.Load()
 			list = append(list, guest)
 		}
 	}
 	return list
+}
+
+func (g *rig) everybody() []*guest {
+	return append(g.guests[:len(g.guests):len(g.guests)], g.official...)
 }
 
 // stopNode tells a node to end and looks at how it does.
@@ -121,7 +126,7 @@ func (g *rig) backAgain(moved []*guest, since time.Time) {
 	g.t.Helper()
 	eventually(g.t, "all are back", func() bool {
 		for _, guest := range moved {
-			if guest.connects.Load() <= guest.left.Load() || guest.left.Load() == 0 {
+			if left := guest.left.Load(); left == guest.before || guest.connects.Load() <= left {
 				return false
 			}
 		}
@@ -141,7 +146,7 @@ func (g *rig) backAgain(moved []*guest, since time.Time) {
 func (g *rig) allRecovered(c tally, moved []*guest) {
 	g.t.Helper()
 	recovered, fresh, why := 0, 0, map[any]int{}
-	for _, guest := range append(g.guests[:len(g.guests):len(g.guests)], g.official...) {
+	for _, guest := range g.everybody() {
 		recovered += int(guest.recovered.Load())
 		fresh += int(guest.fresh.Load())
 		if guest.left.Load() > 0 {

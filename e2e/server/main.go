@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"log/slog"
 	"net/http"
@@ -32,6 +33,7 @@ type options struct {
 	maxPayload                    int
 	recovery                      int // ms
 	drain                         time.Duration
+	drainStatus                   int
 	control                       string
 	sentinel, cluster             string
 	quiet                         bool
@@ -49,6 +51,7 @@ func parseFlags() options {
 	flag.IntVar(&o.maxPayload, "max-payload", 1_000_000, "bytes")
 	flag.IntVar(&o.recovery, "recovery", 0, "milliseconds that a client may be away; 0: it cannot recover")
 	flag.DurationVar(&o.drain, "drain", 0, "time over which clients are let go on SIGTERM; 0 ends them all at once, with nothing delivered before")
+	flag.IntVar(&o.drainStatus, "drain-status", http.StatusServiceUnavailable, "of /readyz while draining; HAProxy takes 404 for it")
 	flag.StringVar(&o.control, "control", "", "address of the control port; none without")
 	flag.StringVar(&o.sentinel, "redis-sentinel", "", "the master's name and the sentinel's address, as name@host:port, instead of -redis")
 	flag.StringVar(&o.cluster, "redis-cluster", "", "some addresses of a Redis Cluster, by comma, instead of -redis")
@@ -86,7 +89,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	register(srv)
-	ln, err := listener.New(listener.Config{Handler: routes(srv)})
+	ln, err := listener.New(listener.Config{Handler: routes(srv, o.drainStatus)})
 	if err != nil {
 		return err
 	}
@@ -159,13 +162,16 @@ func redisClient(o options) (goredis.UniversalClient, error) {
 }
 
 // routes adds the readiness that HAProxy asks for.
-func routes(srv *node.Server) http.Handler {
+func routes(srv *node.Server, drainStatus int) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", srv)
 	mux.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
-		if err := srv.Ready(ctx); err != nil {
+		switch err := srv.Ready(ctx); {
+		case errors.Is(err, node.ErrDraining):
+			http.Error(w, err.Error(), drainStatus)
+		case err != nil:
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
