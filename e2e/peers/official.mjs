@@ -24,7 +24,8 @@
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 
-import { createAdapter } from "@socket.io/redis-adapter";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import Redis from "ioredis";
 import { Server } from "socket.io";
 import msgpack from "socket.io-msgpack-parser";
@@ -33,6 +34,7 @@ const { values: flags } = parseArgs({
   options: {
     listen: { type: "string", default: "127.0.0.1:0" },
     redis: { type: "string" },
+    adapter: { type: "string", default: "classic" }, // or sharded, streams
     "node-id": { type: "string", default: "n1" },
     parser: { type: "string", default: "text" },
     "allow-eio3": { type: "boolean", default: false },
@@ -40,6 +42,7 @@ const { values: flags } = parseArgs({
     "ping-interval": { type: "string", default: "25000" },
     "ping-timeout": { type: "string", default: "20000" },
     "max-payload": { type: "string", default: "1000000" },
+    recovery: { type: "string", default: "0" }, // milliseconds that a client may be away
   },
 });
 const NODE = flags["node-id"];
@@ -54,6 +57,7 @@ const io = new Server(http, {
   pingTimeout: Number(flags["ping-timeout"]),
   maxHttpBufferSize: Number(flags["max-payload"]),
   cleanupEmptyChildNamespaces: true,
+  ...(flags.recovery !== "0" && { connectionStateRecovery: { maxDisconnectionDuration: Number(flags.recovery) } }),
   ...(flags.parser === "msgpack" && { parser: msgpack }),
 });
 
@@ -61,9 +65,13 @@ if (flags.redis) {
   const publisher = new Redis(flags.redis);
   const subscriber = publisher.duplicate();
   for (const client of [publisher, subscriber]) client.on("error", () => {}); // comes back by itself
-  io.adapter(createAdapter(publisher, subscriber, {
-    publishOnSpecificResponseChannel: flags["specific-response"],
-  }));
+  io.adapter({
+    classic: () => createAdapter(publisher, subscriber, {
+      publishOnSpecificResponseChannel: flags["specific-response"],
+    }),
+    sharded: () => createShardedAdapter(publisher, subscriber),
+    streams: () => createStreamsAdapter(publisher),
+  }[flags.adapter]());
 }
 
 function operator(socket, target) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -28,6 +29,7 @@ const stopTime = 8 * time.Second
 
 type options struct {
 	listen, redis, nodeID, parser string
+	adapter                       string
 	allowEIO3                     bool
 	pingInterval, pingTimeout     int // ms
 	maxPayload                    int
@@ -43,6 +45,7 @@ func parseFlags() options {
 	var o options
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:0", "address")
 	flag.StringVar(&o.redis, "redis", "", "URL; a node alone without")
+	flag.StringVar(&o.adapter, "adapter", "classic", "classic or sharded")
 	flag.StringVar(&o.nodeID, "node-id", "n1", "name of the node")
 	flag.StringVar(&o.parser, "parser", "text", "text or msgpack")
 	flag.BoolVar(&o.allowEIO3, "allow-eio3", false, "accept clients of version 2")
@@ -141,7 +144,14 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 	if err != nil {
 		return cfg, nil, err
 	}
-	cfg.Adapter = redis.NewAdapter(client, redis.Config{Logger: slog.Default()})
+	switch o.adapter {
+	case "classic":
+		cfg.Adapter = redis.NewAdapter(client, redis.Config{Logger: slog.Default()})
+	case "sharded":
+		cfg.Adapter = redis.NewShardedAdapter(client, redis.Config{Logger: slog.Default()})
+	default:
+		return cfg, nil, fmt.Errorf("there is no adapter %q", o.adapter)
+	}
 	return cfg, func() { _ = client.Close() }, nil
 }
 
