@@ -50,6 +50,13 @@ type EmitterConfig struct {
 	// NoIDPattern must be as in the [Config] of the nodes.
 	NoIDPattern bool
 
+	// NoJournal leaves events out of the journal of the nodes. Without it, an emitter
+	// asks Redis now and then whether they have one, that is, whether they have
+	// connection state recovery on. Then it keeps there what is not volatile, by a
+	// script. Events of the first seconds after recovery was first turned on may be
+	// missing.
+	NoJournal bool
+
 	// MaxMessage is the size in bytes of the largest message that is published;
 	// 1 MiB by default (HRD-68).
 	MaxMessage int
@@ -91,8 +98,8 @@ type emitterCore struct {
 	cfg EmitterConfig
 	way *wayOut
 
-	mu        sync.Mutex // guards protocols
-	protocols map[string]protocol
+	mu       sync.Mutex // guards speakers
+	speakers map[string]*speaker
 }
 
 // NewEmitter makes an emitter for the namespace "/". client is as for
@@ -102,7 +109,7 @@ func NewEmitter(client goredis.UniversalClient, config EmitterConfig) (*Emitter,
 	if err := errors.Join(err, usable(client)); err != nil {
 		return nil, err
 	}
-	core := &emitterCore{cfg: cfg, way: newWayOut(client, cfg.Timeout), protocols: map[string]protocol{}}
+	core := &emitterCore{cfg: cfg, way: newWayOut(client, cfg.Timeout), speakers: map[string]*speaker{}}
 	return &Emitter{core: core, namespace: "/"}, nil
 }
 
@@ -282,13 +289,10 @@ func (e *Emitter) publish(ctx context.Context, m *adapter.Message) error {
 			return fmt.Errorf("%w: room %.200q", ErrName, name)
 		}
 	}
-	it, err := e.core.protocol(e.namespace).encode(m)
-	p := &parcel{item: it}
+	p, err := e.core.pack(ctx, e.namespace, m)
 	switch {
 	case err != nil:
 		return fmt.Errorf("redis: emit: %w", err)
-	case len(p.payload) > e.core.cfg.MaxMessage:
-		return fmt.Errorf("redis: emit %d bytes: %w", len(p.payload), adapter.ErrTooLarge)
 	case e.batch != nil:
 		return e.batch.add(p)
 	}

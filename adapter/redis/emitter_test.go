@@ -20,6 +20,7 @@ func newTestEmitter(t testing.TB, cfg EmitterConfig) (e *Emitter, sent func() []
 	t.Helper()
 	client := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:1"})
 	t.Cleanup(func() { _ = client.Close() })
+	cfg.NoJournal = true
 	e, err := NewEmitter(client, cfg)
 	if err != nil {
 		t.Fatal(err)

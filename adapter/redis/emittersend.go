@@ -16,17 +16,25 @@ const ioTimeout = 3 * time.Second
 type parcel struct {
 	item
 	done bool // Redis has it
+
+	slot    string          // names the master of a Redis Cluster; empty if any will do
+	journal *emitterJournal // nil if the event is not kept
+	entry   []byte          // of the journal; empty if the payload is that
 }
 
 // command is what Redis is told.
-func (p *parcel) command(ctx context.Context) publishCmd { return newPublish(ctx, p.item) }
-
-// slotKey is what decides on the master of a Redis Cluster, empty if any will do.
-func (p *parcel) slotKey() string {
-	if p.verb == verbPublish {
-		return ""
+func (p *parcel) command(ctx context.Context) publishCmd {
+	if p.journal != nil {
+		return p.journal.command(ctx, p)
 	}
-	return p.channel
+	return newPublish(ctx, p.item)
+}
+
+// confirmed takes the answer of Redis.
+func (p *parcel) confirmed(c publishCmd) {
+	if p.journal != nil {
+		p.journal.confirmed(c)
+	}
 }
 
 // wayOut hands messages to Redis and waits for its answers. Concurrent calls use
@@ -173,16 +181,23 @@ func (w *wayOut) pipeline(ctx context.Context, server goredis.UniversalClient, p
 		p := parcels[i]
 		switch p.done = c.sent(); {
 		case p.done:
+			p.confirmed(c)
 			retriable = retriable && err == nil // else out of order
 		case err == nil:
 			err = failure(c)
 			fallthrough
 		default:
-			retriable = retriable && c.retriable()
+			retriable = retriable && isAgain(c)
 		}
+	}
+	if retriable && isNoScript(err) {
+		_ = keepScript.Load(ctx, server).Err() // the next attempt tells
 	}
 	return retriable, err
 }
+
+// isAgain tells whether a command certainly had no effect but may have one soon.
+func isAgain(c publishCmd) bool { return c.retriable() || isNoScript(c.Err()) }
 
 // failure is why a command was not confirmed.
 func failure(c publishCmd) error {
@@ -199,7 +214,7 @@ func (w *wayOut) parts(ctx context.Context, parcels []*parcel) (servers []goredi
 		if p.done {
 			continue
 		}
-		server, err := w.serverOf(ctx, p.slotKey())
+		server, err := w.serverOf(ctx, p.slot)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -54,23 +55,81 @@ func (emitterHost) HasRoom(string) bool           { return false }
 func (emitterHost) RecoveryWindow() time.Duration { return 0 }
 func (emitterHost) Receive(*adapter.Message)      {}
 
-// maxProtocols is how many namespaces an emitter remembers.
-const maxProtocols = 1000
+// maxSpeakers is how many namespaces an emitter remembers.
+const maxSpeakers = 1000
 
-// protocol returns that of a namespace. It is kept: it knows the rooms that
-// sockets were told to join a moment ago.
-func (c *emitterCore) protocol(namespace string) protocol {
+// speaker is what an emitter needs for one namespace.
+type speaker struct {
+	protocol                 // knows the rooms that sockets were told to join a moment ago
+	journal  *emitterJournal // nil if no event is kept
+}
+
+// speaker returns that of a namespace.
+func (c *emitterCore) speaker(namespace string) *speaker {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.protocols[namespace]
-	if p == nil {
-		if len(c.protocols) == maxProtocols {
-			clear(c.protocols)
+	s := c.speakers[namespace]
+	if s == nil {
+		if len(c.speakers) == maxSpeakers {
+			clear(c.speakers)
 		}
-		p = newClassic(Config{Key: c.cfg.Key, NoIDPattern: c.cfg.NoIDPattern}, emitterHost(namespace), emitterUID)
-		c.protocols[namespace] = p
+		s = &speaker{c.protocol(namespace), c.journal(namespace)}
+		c.speakers[namespace] = s
 	}
-	return p
+	return s
+}
+
+func (c *emitterCore) protocol(namespace string) protocol {
+	return newClassic(Config{Key: c.cfg.Key, NoIDPattern: c.cfg.NoIDPattern}, emitterHost(namespace), emitterUID)
+}
+
+// journal is that of a namespace, nil where none can be.
+func (c *emitterCore) journal(namespace string) *emitterJournal {
+	if c.cfg.NoJournal {
+		return nil
+	}
+	name := c.cfg.Key + "#" + namespace
+	return &emitterJournal{
+		key:     "fanwire:journal:{" + name + "}",
+		state:   emitterState(c.cfg.Key, namespace),
+		members: "fanwire#journal#" + name + "#",
+		wire:    wire{uid: emitterUID, namespace: namespace},
+		entries: 200_000,
+		bytes:   64 << 20,
+	}
+}
+
+// slot decides on the master that takes an item on a Redis Cluster. What goes by
+// PUBLISH, which any would take, goes where the journal is, so that it is in order
+// with what is kept.
+func (s *speaker) slot(it *item) string {
+	switch {
+	case it.verb != verbPublish:
+		return it.channel
+	case s.journal != nil:
+		return s.journal.key
+	}
+	return ""
+}
+
+// pack makes m ready to be sent.
+func (c *emitterCore) pack(ctx context.Context, namespace string, m *adapter.Message) (*parcel, error) {
+	s := c.speaker(namespace)
+	it, err := s.encode(m)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(it.payload) > c.cfg.MaxMessage:
+		return nil, fmt.Errorf("%w: %d bytes", adapter.ErrTooLarge, len(it.payload))
+	}
+	p := &parcel{item: it, slot: s.slot(&it)}
+	if s.journal == nil || !keeps(m) {
+		return p, nil
+	}
+	if there, err := s.journal.exists(ctx, c.way); !there || err != nil {
+		return p, err
+	}
+	return p, s.journal.keep(p, m)
 }
 
 // encodeClientEvent encodes an event for clients.

@@ -62,6 +62,9 @@ func (j *journal) begin(ctx context.Context) error {
 	if err == nil {
 		err = j.catchUp(ctx, id)
 	}
+	if err == nil {
+		err = j.learnEmitters(ctx)
+	}
 	if err != nil {
 		return err
 	}
