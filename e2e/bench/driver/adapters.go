@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+var wires = []string{"classic", "sharded", "streams"}
+
 // adapters are the rows that compare the adapters with each other and with the
 // official ones, and show what recovery costs.
 func adapters(s size) []bench {
@@ -19,21 +21,22 @@ func adapters(s size) []bench {
 	add := func(name, title, unit string, run func(*attempt) (measurement, error), args ...string) {
 		all = append(all, bench{name: name, title: title, unit: unit, cluster: true, adapters: true, args: args, run: run})
 	}
-	for _, wire := range []string{"classic", "sharded", "streams"} {
+	for _, wire := range wires {
 		add("rooms-"+wire, fmt.Sprintf("%s, 3 nodes, %d rooms of 3, window %d", wire, s.Rooms, s.RoomWindow), "µs/publish",
 			func(a *attempt) (measurement, error) { return a.cluster(s.RoomWindow) }, "--adapter", wire)
 		add("room-"+wire, fmt.Sprintf("%s, 3 nodes, one room of %d, window %d", wire, nodes*s.Rooms, s.WindowS), "µs/delivery",
 			(*attempt).oneRoom, "--adapter", wire)
 	}
-	for _, wire := range []string{"classic", "sharded", "streams"} {
+	for _, wire := range wires {
 		for _, n := range []int{3, 8} {
 			add(fmt.Sprintf("redis-%s-%d", wire, n), fmt.Sprintf("%s, %d nodes, members on two: what Redis sends", wire, n), "bytes/publish",
 				func(a *attempt) (measurement, error) { return a.redisOutput(n) }, "--adapter", wire)
 		}
 	}
-	for _, wire := range []string{"classic", "sharded", "streams"} {
+	for _, wire := range wires {
 		add("recovery-"+wire, fmt.Sprintf("%s with recovery, 3 nodes, %d rooms of 3, window %d", wire, s.Rooms, s.RoomWindow), "µs/publish",
 			func(a *attempt) (measurement, error) { return a.cluster(s.RoomWindow) }, "--adapter", wire, "--recovery")
+		all[len(all)-1].ours = wire != "streams"
 	}
 	all = append(all, bench{
 		name: "fanout-recovery", title: fmt.Sprintf("one node with recovery, fan-out to %d, full rate, window %d", s.Small, s.WindowS),

@@ -12,11 +12,12 @@ import (
 // bench is one row of the table: what is run and what it has to reach.
 type bench struct {
 	name, title, unit string
-	share             float64 // Fanwire's figure is at most this share of the official one; 0: no target
-	limit             float64 // and at most this, when not 0
-	cluster           bool    // several nodes, which the floor does not have
-	adapters          bool    // of the group "adapters", which is not run by default
+	share             float64  // Fanwire's figure is at most this share of the official one; 0: no target
+	limit             float64  // and at most this, when not 0
+	cluster           bool     // several nodes, which the floor does not have
+	adapters          bool     // of the group "adapters", which is not run by default
 	args              []string // for both servers
+	ours              bool     // the official server cannot do it
 	run               func(*attempt) (measurement, error)
 }
 

@@ -21,32 +21,44 @@ import (
 )
 
 func main() {
-	port := flag.Int("port", 0, "port on the loopback interface")
-	url := flag.String("redis", "", "be a node of the cluster on this Redis")
-	typed := flag.Bool("typed", false, "bind the argument of echo to a Go string instead of passing it through")
-	profiles := flag.Bool("pprof", false, "write profiles when the driver asks for them")
+	var o options
+	flag.IntVar(&o.port, "port", 0, "port on the loopback interface")
+	flag.StringVar(&o.redis, "redis", "", "be a node of the cluster on this Redis")
+	flag.StringVar(&o.adapter, "adapter", "classic", "classic, sharded or streams")
+	flag.BoolVar(&o.recovery, "recovery", false, "turn connection state recovery on")
+	flag.BoolVar(&o.typed, "typed", false, "bind the argument of echo to a Go string instead of passing it through")
+	flag.BoolVar(&o.profiles, "pprof", false, "write profiles when the driver asks for them")
 	flag.Parse()
-	if err := run(*port, *url, *typed, *profiles); err != nil {
+	if err := run(o); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(port int, url string, typed, profiles bool) error {
+type options struct {
+	port                      int
+	redis, adapter            string
+	recovery, typed, profiles bool
+}
+
+func run(o options) error {
 	var cfg node.Config
 	var measure adapter.Measurer
-	if url != "" {
-		options, err := goredis.ParseURL(url)
+	if o.redis != "" {
+		f, err := o.factory()
 		if err != nil {
 			return err
 		}
-		cfg.Adapter = watched(redis.NewAdapter(goredis.NewClient(options), redis.Config{}), &measure)
+		cfg.Adapter = watched(f, &measure)
+	}
+	if o.recovery {
+		cfg.Recovery = &node.Recovery{}
 	}
 	srv, err := node.New(cfg)
 	if err != nil {
 		return err
 	}
-	register(srv, typed)
-	l, err := control.Listen(port)
+	register(srv, o.typed)
+	l, err := control.Listen(o.port)
 	if err != nil {
 		return err
 	}
@@ -58,7 +70,23 @@ func run(port int, url string, typed, profiles bool) error {
 		return err
 	}
 	server.StartOn(l.(*net.TCPListener)) // ends with the process
-	return control.Serve(l, profiles, func() any { return stats(srv, measure) })
+	return control.Serve(l, o.profiles, func() any { return stats(srv, measure) })
+}
+
+// factory makes the adapter.
+func (o options) factory() (adapter.Factory, error) {
+	address, err := goredis.ParseURL(o.redis)
+	if err != nil {
+		return nil, err
+	}
+	client := goredis.NewClient(address)
+	switch o.adapter {
+	case "classic":
+		return redis.NewAdapter(client, redis.Config{}), nil
+	case "sharded":
+		return redis.NewShardedAdapter(client, redis.Config{}), nil
+	}
+	return nil, fmt.Errorf("no adapter %q", o.adapter)
 }
 
 // register has the events of the official server beside it.
