@@ -16,21 +16,20 @@ type clusterEntry struct {
 	ext       string // extras, a JSON object; empty for none
 }
 
-// typeLocal is the type of what is kept for the sockets of one node: official
-// nodes take no notice of it.
+// typeLocal is the type of what is only for Fanwire: events that are kept for the
+// sockets of one node (extras.local), and marks (extras.hole). Official nodes take
+// no notice of it.
 const typeLocal = "fanwire"
 
 // encodeEntry returns m as a stream keeps it: JSON, or MessagePack in base64 if it
 // holds binary data (CLU-X-03).
-func (c clusterWire) encodeEntry(m *adapter.Message, x extras) (clusterEntry, error) {
-	x.local, x.direct = m.Local, m.Direct
+func (c clusterWire) encodeEntry(m *adapter.Message) (clusterEntry, error) {
+	x := extras{direct: m.Direct}
 	en := clusterEntry{uid: c.uid, namespace: c.namespace, typ: strconv.FormatInt(clusterTypes[m.Kind], 10)}
 	if m.Local {
-		en.typ = typeLocal
+		en.typ, x.local = typeLocal, c.node
 	}
-	if ext := string(x.appendJSON(nil)); ext != "{}" {
-		en.ext = ext
-	}
+	en.ext = x.text()
 	if len(m.Packet.Attachments) == 0 {
 		e := &jsonEncoder{dst: grow(nil, m)}
 		c.appendData(e, m)
@@ -42,6 +41,14 @@ func (c clusterWire) encodeEntry(m *adapter.Message, x extras) (clusterEntry, er
 	en.data = base64.StdEncoding.EncodeToString(e.dst)
 	return en, e.err
 }
+
+// size is about how many bytes the entry takes.
+func (en *clusterEntry) size() int {
+	return len(en.uid) + len(en.namespace) + len(en.typ) + len(en.data) + len(en.ext) + entryAround
+}
+
+// entryAround is about what an entry takes besides its values.
+const entryAround = 48
 
 // readEntry makes an entry of the fields that go-redis has read.
 func readEntry(fields map[string]any) (en clusterEntry) {
@@ -64,7 +71,7 @@ func (c clusterWire) decodeEntry(en clusterEntry) (in incoming, err error) {
 	if in.extras, err = readEntryExtras(en.ext); err != nil {
 		return in, err
 	}
-	typ, err := en.number()
+	typ, err := en.number(in.extras)
 	if err != nil {
 		return in, err
 	}
@@ -73,14 +80,17 @@ func (c clusterWire) decodeEntry(en clusterEntry) (in incoming, err error) {
 		return in, err
 	}
 	if in.msg, err = c.read(en.uid, typ, data, size); err == nil {
-		in.msg.Local, in.msg.Direct = in.extras.local, in.extras.direct
+		in.msg.Local, in.msg.Direct = en.typ == typeLocal, in.extras.direct
 	}
 	return in, err
 }
 
 // number returns the type of the message.
-func (en clusterEntry) number() (int64, error) {
+func (en clusterEntry) number(x extras) (int64, error) {
 	if en.typ == typeLocal {
+		if x.local == "" {
+			return 0, errForeign
+		}
 		return clusterBroadcast, nil
 	}
 	typ, err := strconv.ParseInt(en.typ, 10, 32)

@@ -55,6 +55,7 @@ const (
 type clusterWire struct {
 	uid       string // of this adapter instance (CLU-A-01)
 	namespace string
+	node      string // id of the node
 	// concerns tells whether a socket of this node can be among the target. What
 	// concerns nobody here is foreign, and its payload is not looked at. Nil takes
 	// everything.

@@ -293,7 +293,7 @@ func TestCapturedEntries(t *testing.T) {
 			if !tt.same {
 				return
 			}
-			enc, err := clusterWire{uid: tt.uid, namespace: "/"}.encodeEntry(&tt.want, extras{})
+			enc, err := clusterWire{uid: tt.uid, namespace: "/"}.encodeEntry(&tt.want)
 			if err != nil || enc != tt.entry() {
 				t.Errorf("encoded %+v, %v\nwant    %+v", enc, err, tt.entry())
 			}
@@ -354,12 +354,12 @@ func TestClusterRoundTrip(t *testing.T) {
 func checkEntryRoundTrip(t *testing.T, w clusterWire, m adapter.Message) {
 	t.Helper()
 	m.Direct = m.Kind == adapter.Broadcast
-	en, err := w.encodeEntry(&m, extras{kept: 9})
+	en, err := w.encodeEntry(&m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	in, err := clusterWire{uid: "me", namespace: "/é"}.decodeEntry(en)
-	if err != nil || !reflect.DeepEqual(in.extras, extras{kept: 9, direct: m.Direct}) {
+	if err != nil || !reflect.DeepEqual(in.extras, extras{direct: m.Direct}) {
 		t.Fatalf("%+v: %+v, %v", en, in, err)
 	}
 	checkRoundTrip(t, w, m, in.msg)
@@ -436,7 +436,7 @@ func TestClusterEncodeErrors(t *testing.T) {
 		if b, err := w.encode(&m); err == nil {
 			t.Errorf("%s: %q", name, b)
 		}
-		if en, err := w.encodeEntry(&m, extras{}); err == nil {
+		if en, err := w.encodeEntry(&m); err == nil {
 			t.Errorf("%s: %+v", name, en)
 		}
 	}

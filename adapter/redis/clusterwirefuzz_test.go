@@ -78,9 +78,9 @@ func FuzzEntry(f *testing.F) {
 	for _, c := range capturedEntries() {
 		f.Add(c.uid, c.typ, c.data, "")
 	}
-	f.Add("x", typeLocal, `{"packet":{"type":2,"data":["e",1]},"opts":{"rooms":[]}}`, `{"direct":true,"s":7}`)
+	f.Add("x", typeLocal, `{"packet":{"type":2,"data":["e",1]},"opts":{"rooms":[]}}`, `{"direct":true,"s":7,"local":"n"}`)
 	f.Fuzz(func(t *testing.T, uid, typ, data, ext string) {
-		w := clusterWire{uid: "me", namespace: "/"}
+		w := clusterWire{uid: "me", namespace: "/", node: "n"}
 		in, err := w.decodeEntry(clusterEntry{uid: uid, namespace: "/", typ: typ, data: data, ext: ext})
 		if err != nil {
 			return
@@ -90,7 +90,7 @@ func FuzzEntry(f *testing.F) {
 		if isReply(m.Kind) || m.RequestID != "" {
 			return // nobody adds those to a stream
 		}
-		en, err := w.encodeEntry(m, in.extras)
+		en, err := w.encodeEntry(m)
 		if err != nil {
 			t.Fatalf("%+v does not encode: %v", m, err)
 		}
@@ -99,7 +99,7 @@ func FuzzEntry(f *testing.F) {
 			t.Fatalf("%+v: %v", en, err)
 		}
 		m2 := again.msg
-		if again.extras.number != in.extras.number || m2.Local != m.Local || m2.Direct != m.Direct {
+		if m2.Local != m.Local || m2.Direct != m.Direct {
 			t.Fatalf("%+v became %+v", in, again)
 		}
 		if m.Packet, m2.Packet, m.From, m2.From = (adapter.Payload{}), (adapter.Payload{}), "", ""; !equalMessages(m, m2) {

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -22,6 +23,7 @@ const (
 	extAsk       = "ask"
 	extLocal     = "local"
 	extDirect    = "direct"
+	extHole      = "hole"
 )
 
 // extras are what only Fanwire reads in a message. All are optional.
@@ -31,8 +33,9 @@ type extras struct {
 	kept      uint64 // of the event, in the journal of its publisher
 	publisher string // where the uid does not name it
 	ask       string // what a question wants less than it says (clusterwire.go)
-	local     bool   // [adapter.Message.Local]
+	local     string // id of the node whose sockets it is for ([adapter.Message.Local])
 	direct    bool   // [adapter.Message.Direct]
+	hole      bool   // its publisher has lost something that should stand before it
 }
 
 // stampPayload adds x, all but raw, to a finished message: an array or object of
@@ -84,13 +87,33 @@ func (x extras) appendJSON(dst []byte) []byte {
 	if x.publisher != "" {
 		dst = appendString(append(comma(dst), `"p":`...), x.publisher)
 	}
-	if x.local {
-		dst = append(comma(dst), `"local":true`...)
+	if x.local != "" {
+		dst = appendString(append(comma(dst), `"local":`...), x.local)
 	}
 	if x.direct {
 		dst = append(comma(dst), `"direct":true`...)
 	}
+	if x.hole {
+		dst = append(comma(dst), `"hole":true`...)
+	}
 	return append(dst, '}')
+}
+
+// text is the JSON, empty if there are none.
+func (x extras) text() string {
+	b := x.appendJSON(make([]byte, 0, 64))
+	if len(b) == len("{}") {
+		return ""
+	}
+	return string(b)
+}
+
+// merge adds what y has to x.
+func (x extras) merge(y extras) extras {
+	x.number = cmp.Or(y.number, x.number)
+	x.kept = cmp.Or(y.kept, x.kept)
+	x.publisher = cmp.Or(y.publisher, x.publisher)
+	return x
 }
 
 // comma separates what follows from what stands before it in an object.
@@ -137,9 +160,11 @@ func (x *extras) readJSON(v []byte) error {
 		case extAsk:
 			x.ask, ok = f.values.text(m.value)
 		case extLocal:
-			x.local = f.values.truth(m.value)
+			x.local, ok = f.values.text(m.value)
 		case extDirect:
 			x.direct = f.values.truth(m.value)
+		case extHole:
+			x.hole = f.values.truth(m.value)
 		}
 		if !ok || err != nil {
 			return errWire

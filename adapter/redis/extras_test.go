@@ -59,7 +59,7 @@ func deliveryOf(c *classic, it item) delivery {
 	if it.channel == c.names.request {
 		kind = routeRequest
 	}
-	return delivery{kind, it.channel, string(it.payload)}
+	return delivery{kind: kind, channel: it.channel, payload: string(it.payload)}
 }
 
 // TestStampedOwn: our own broadcasts are known whatever was added to them.

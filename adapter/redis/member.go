@@ -35,7 +35,7 @@ func newFactory(client goredis.UniversalClient, config Config, sharded bool, spe
 			return nil, err
 		}
 		uid := newUID()
-		return newMember(ls, h, uid, speak(cfg, h, uid)), nil
+		return selective{newMember(ls, h, uid, speak(cfg, h, uid))}, nil
 	}
 }
 
@@ -253,27 +253,6 @@ func (a *member) close(ctx context.Context) error {
 		return fmt.Errorf("redis: close %s: not everything was published: %w", a.host.Namespace(), err)
 	}
 	return nil
-}
-
-// RoomAdded implements [adapter.RoomObserver].
-func (a *member) RoomAdded(room string) <-chan struct{} {
-	l, channel := a.started(), a.protocol.roomChannel(room)
-	if l == nil || channel == "" {
-		return nil
-	}
-	confirmed, connected := l.subs.add(channel, false, routeRoom, a)
-	if !connected {
-		return nil
-	}
-	return confirmed
-}
-
-// RoomRemoved implements [adapter.RoomObserver].
-func (a *member) RoomRemoved(room string) {
-	l, channel := a.started(), a.protocol.roomChannel(room)
-	if l != nil && channel != "" {
-		l.subs.remove(channel, false, a)
-	}
 }
 
 // Ready implements [adapter.Prober].

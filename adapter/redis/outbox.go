@@ -49,6 +49,9 @@ type entry struct {
 	// outcome gets what became of it; nil if nobody waits. It must have room for
 	// one.
 	outcome chan<- outcome
+	// lost is called if Redis did not get it, or may not have got it; nil for
+	// nothing. It is called under locks and must only take notice.
+	lost func()
 }
 
 // outcome is what Redis has said to an item, or why it was not asked.
@@ -88,7 +91,13 @@ func (it *item) size() int {
 
 // tell passes on what became of it.
 func (it *item) tell(id string, err error) {
-	if it.entry != nil && it.entry.outcome != nil {
+	if it.entry == nil {
+		return
+	}
+	if err != nil && it.entry.lost != nil {
+		it.entry.lost()
+	}
+	if it.entry.outcome != nil {
 		it.entry.outcome <- outcome{id, err}
 	}
 }

@@ -49,6 +49,9 @@ type delivery struct {
 	kind    routeKind
 	channel string
 	payload string
+	// placed is an entry of a stream, whose key is channel and whose data is
+	// payload.
+	placed *placedEntry
 }
 
 // incoming is a decoded message.

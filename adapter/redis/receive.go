@@ -24,7 +24,7 @@ func (a *member) offer(kind routeKind, channel, payload string) {
 	if kind == routeAnswer {
 		limit = a.cfg.MaxAnswer
 	}
-	d := delivery{kind, channel, payload}
+	d := delivery{kind: kind, channel: channel, payload: payload}
 	switch {
 	case a.protocol.ignores(d):
 		a.c.ignored.Add(1)

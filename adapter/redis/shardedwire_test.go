@@ -93,7 +93,7 @@ func FuzzSharded(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		h.Reset()
 		before := m.Stats()
-		d := delivery{routeKind(kind % 3), "socket.io#/#r1#", string(b)}
+		d := delivery{kind: routeKind(kind % 3), channel: "socket.io#/#r1#", payload: string(b)}
 		if !m.protocol.ignores(d) {
 			m.handle(d)
 		}

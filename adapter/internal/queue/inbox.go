@@ -2,14 +2,15 @@ package queue
 
 import "sync"
 
-// Inbox is a bounded queue between any number of producers, which never wait,
-// and one consumer. When it is full the oldest values go (HRD-61).
+// Inbox is a bounded queue between any number of producers and one consumer.
+// Those who Put never wait: when it is full the oldest values go (HRD-61).
 type Inbox[T any] struct {
 	maxLen   int
 	maxBytes int
 
 	mu     sync.Mutex
 	filled sync.Cond // waits on mu
+	drawn  sync.Cond // waits on mu
 	ring   Ring[T]
 	closed bool
 }
@@ -18,7 +19,7 @@ type Inbox[T any] struct {
 // maxBytes. A single value larger than that is taken when it is alone.
 func NewInbox[T any](maxLen, maxBytes int) *Inbox[T] {
 	b := &Inbox[T]{maxLen: maxLen, maxBytes: maxBytes}
-	b.filled.L = &b.mu
+	b.filled.L, b.drawn.L = &b.mu, &b.mu
 	return b
 }
 
@@ -34,11 +35,29 @@ func (b *Inbox[T]) Put(v T, size int) (dropped int) {
 		b.ring.Pop()
 		dropped++
 	}
+	b.pushLocked(v, size)
+	return dropped
+}
+
+func (b *Inbox[T]) pushLocked(v T, size int) {
 	b.ring.Push(v, size)
 	if b.ring.Len() == 1 {
 		b.filled.Signal()
 	}
-	return dropped
+}
+
+// PutWait appends v once the inbox is not more than half full with it, so that
+// there is room for those who cannot wait. It reports whether the inbox is open.
+func (b *Inbox[T]) PutWait(v T, size int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for !b.closed && b.ring.Len() > 0 && (b.ring.Len() >= b.maxLen/2 || b.ring.Bytes()+size > b.maxBytes/2) {
+		b.drawn.Wait()
+	}
+	if !b.closed {
+		b.pushLocked(v, size)
+	}
+	return !b.closed
 }
 
 // Get waits for the next value; false means that the inbox was closed.
@@ -52,6 +71,7 @@ func (b *Inbox[T]) Get() (v T, ok bool) {
 		return v, false
 	}
 	v, _, ok = b.ring.Pop()
+	b.drawn.Signal()
 	return v, ok
 }
 
@@ -69,4 +89,5 @@ func (b *Inbox[T]) Close() {
 	b.closed = true
 	b.ring = Ring[T]{}
 	b.filled.Broadcast()
+	b.drawn.Broadcast()
 }

@@ -91,3 +91,37 @@ func TestInboxCloseWakesTheConsumer(t *testing.T) {
 		t.Fatal("a closed inbox took a value")
 	}
 }
+
+func TestInboxPutWait(t *testing.T) {
+	b := NewInbox[int](4, 100)
+	for i := range 2 {
+		if !b.PutWait(i, 1) {
+			t.Fatal("closed")
+		}
+	}
+	taken := make(chan bool)
+	go func() { // ends when Close lets the last PutWait return
+		for i := 2; ; i++ {
+			ok := b.PutWait(i, 1)
+			taken <- ok
+			if !ok {
+				return
+			}
+		}
+	}()
+	for want := range 5 {
+		if v, ok := b.Get(); !ok || v != want {
+			t.Fatalf("Get = %d, %v; want %d", v, ok, want)
+		}
+		if !<-taken {
+			t.Fatal("closed")
+		}
+	}
+	if n := b.Len(); n > 2 {
+		t.Fatalf("%d values wait", n)
+	}
+	b.Close()
+	if <-taken {
+		t.Fatal("put into a closed inbox")
+	}
+}
