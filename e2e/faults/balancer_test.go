@@ -23,7 +23,11 @@ type balancer struct {
 
 func startBalancer(t testing.TB, nodes []*server) *balancer {
 	t.Helper()
-	recipe, err := os.ReadFile("../balancers/haproxy-sid.cfg")
+	file := "../balancers/haproxy-sid.cfg"
+	if *officialFlag != "" {
+		file = "../balancers/haproxy-cookie.cfg"
+	}
+	recipe, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

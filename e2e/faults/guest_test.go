@@ -72,7 +72,12 @@ func (g *guest) setUp(s *client.Socket) {
 		}
 	})
 	s.OnConnect(func(ctx context.Context) {
-		if g.connected(s.Client().SID(), s.Recovered()) {
+		sid := s.Client().SID()
+		if g.home == "" && !strings.Contains(sid, ".") { // an official server
+			who, _ := client.Call[struct{ Node string }](ctx, s, "whoami")
+			sid = "." + who.Node
+		}
+		if g.connected(sid, s.Recovered()) {
 			return
 		}
 		if _, err := client.Call[client.None](ctx, s, "join", []string{fmt.Sprintf("r%d", g.room)}); err == nil {

@@ -16,10 +16,11 @@ import (
 )
 
 var (
-	quick       = flag.Bool("quick", false, "smaller and shorter, once: the rows' figures mean less, what is lost counts as much")
-	repeatsFlag = flag.Int("repeats", 3, "runs of each fault; 1 with -quick")
-	rateFlag    = flag.Int("rate", 1000, "events a second")
-	seedFlag    = flag.Uint64("seed", 0, "of the first run; 0 takes a new one")
+	quick        = flag.Bool("quick", false, "smaller and shorter, once: the rows' figures mean less, what is lost counts as much")
+	repeatsFlag  = flag.Int("repeats", 3, "runs of each fault; 1 with -quick")
+	rateFlag     = flag.Int("rate", 1000, "events a second")
+	officialFlag = flag.String("official", "", "run the faults that can be run against official servers with this adapter: classic, sharded or streams")
+	seedFlag     = flag.Uint64("seed", 0, "of the first run; 0 takes a new one")
 )
 
 // outDir takes the logs of the processes.
@@ -46,6 +47,9 @@ func mainCode(m *testing.M) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		return 2
+	}
+	if *officialFlag != "" {
+		fmt.Printf("faults: OFFICIAL servers, adapter %s; they count nothing\n", *officialFlag)
 	}
 	fmt.Printf("faults: seed %d, %d clients, %d events/s, %d runs each\n", *seedFlag, scaled(300, 120), scaled(*rateFlag, *rateFlag*2/5), repeats())
 	code := m.Run()
@@ -91,6 +95,9 @@ type run struct {
 
 // fault runs one row of the list as often as asked.
 func fault(t *testing.T, id, title string, f func(r *run)) {
+	if *officialFlag != "" && !officialFaults[id] {
+		return
+	}
 	res := &result{id: id, title: title}
 	results = append(results, res)
 	for i := range repeats() {
@@ -152,6 +159,10 @@ func table() {
 		for _, f := range r.failures {
 			fmt.Println("  FAIL", f)
 		}
+	}
+	if *officialFlag != "" {
+		fmt.Printf("\n%d / %d faults (official servers)\n", passed, len(officialFaults))
+		return
 	}
 	fmt.Printf("\n%d / 20 faults\n", passed)
 }

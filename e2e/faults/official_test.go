@@ -8,6 +8,22 @@ import (
 	"strings"
 )
 
+// officialFaults are those that can be run against official servers: they have no
+// drain, no readiness, no counters, and no option for Sentinel here. Their clients
+// publish everything.
+var officialFaults = map[string]bool{"F01": true, "F02": true, "F06": true, "F08": true, "F09": true}
+
+// officialFlags turns our flags into theirs.
+func officialFlags(flags []string) (theirs []string) {
+	for i := 0; i+1 < len(flags); i += 2 {
+		switch flags[i] {
+		case "-redis", "-recovery", "-ping-interval", "-ping-timeout":
+			theirs = append(theirs, "-"+flags[i], flags[i+1])
+		}
+	}
+	return theirs
+}
+
 // addOfficial opens official clients, which receive only, through the balancer.
 func (g *rig) addOfficial(count int) {
 	g.t.Helper()
