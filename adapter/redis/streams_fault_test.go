@@ -1,0 +1,204 @@
+package redis_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/adapter/adaptertest"
+	"github.com/fanwire/fanwire/adapter/redis"
+	"github.com/fanwire/fanwire/adapter/redis/redistest"
+)
+
+// sequence is from, from+1 ... to-1.
+func sequence(from, to int) (list []int) {
+	for i := from; i < to; i++ {
+		list = append(list, i)
+	}
+	return list
+}
+
+// TestStreamsPoison: bad entries cost one counter each, and nothing that follows
+// (HRD-60, CLU-X-09).
+func TestStreamsPoison(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client(t)
+	a := adaptertest.Start(t, redis.NewStreamsAdapter(server.Client(t), redis.StreamsConfig{}), "nodeA", "/")
+	b := adaptertest.Start(t, redis.NewStreamsAdapter(server.Client(t), redis.StreamsConfig{}), "nodeB", "/")
+	bad := [][]any{
+		{"uid", "x", "nsp", "/", "type", "3", "data", `{}`},
+		{"uid", "x", "nsp", "/", "type", "3", "data", `{"packet":{"type":2,"data":["e"]}}`},
+		{"uid", "x", "nsp", "/", "type", "3"},
+		{"uid", "x", "nsp", "/", "type", "3", "data", `{"packet":`},
+		{"uid", "x", "nsp", "/", "type", "3", "data", "\xc1"},
+		{"uid", "x", "nsp", "/", "type", "3", "data", "wQ=="},
+		{"uid", "x", "nsp", "/", "type", "x", "data", `{}`},
+		{"uid", "x", "nsp", "/", "type", "4", "data", `{"opts":{"rooms":[]}}`},
+		{"uid", "x", "nsp", "/", "type", "3", "data", strings.Repeat("x", 5<<20)},
+		{"uid", "x", "nsp", "/", "type", "3", "data", `{"packet":{"type":2,"data":["e"]},"opts":{"rooms":[]}}`, "fanwire", `{"s":"x"}`},
+	}
+	ignored := [][]any{
+		{"uid", "x", "type", "3", "data", `{}`},
+		{"uid", "x", "nsp", "/other", "type", "3", "data", `{}`},
+		{"uid", "x", "nsp", "/", "type", "2", "data", `{}`},
+		{"a", "b"},
+	}
+	for _, values := range slices.Concat(bad, ignored) {
+		if err := client.XAdd(t.Context(), &goredis.XAddArgs{Stream: "socket.io", Values: values}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	numbered(t, a, 0, 100)
+	if got := numbers(t, b.Await(t, 100)); !slices.Equal(got, sequence(0, 100)) {
+		t.Errorf("got %v", got)
+	}
+	if n := b.Stats().BadMessages; n != uint64(len(bad)) {
+		t.Errorf("%d bad messages are counted instead of %d", n, len(bad))
+	}
+}
+
+// TestStreamsRedisPauses: what was published while Redis stood still arrives once
+// and in order, and the reading goes on after a restart that has lost the stream.
+func TestStreamsRedisPauses(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := redis.StreamsConfig{BlockTime: 200 * time.Millisecond, Config: redis.Config{PublishTimeout: 10 * time.Second}}
+	a := adaptertest.Start(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeA", "/")
+	b := adaptertest.Start(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeB", "/")
+	numbered(t, a, 0, 50)
+	b.Await(t, 50)
+	if err := server.Process().Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	numbered(t, a, 50, 50)
+	time.AfterFunc(time.Second, func() { _ = server.Process().Signal(syscall.SIGCONT) })
+	if got := numbers(t, b.Await(t, 100)); !slices.Equal(got, sequence(0, 100)) {
+		t.Errorf("got %v", got)
+	}
+	server.Kill()
+	server.Restart(t)
+	awaitReady(t, a, b)
+	b.Reset()
+	numbered(t, a, 100, 50)
+	if got := numbers(t, b.Await(t, 50)); !slices.Equal(got, sequence(100, 150)) {
+		t.Errorf("after the restart: %v", got)
+	}
+}
+
+// TestStreamsTrimmed: a node that lags more than the stream holds counts exactly
+// what it has missed (CLU-X-10).
+func TestStreamsTrimmed(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := redis.StreamsConfig{MaxLen: 100, ReadCount: 10, Config: redis.Config{MaxInbox: 20}}
+	a := adaptertest.Start(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeA", "/")
+	b := adaptertest.New(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeB", "/")
+	release := make(chan struct{})
+	b.OnReceive = func(*adapter.Message) { <-release }
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const n = 2000
+	numbered(t, a, 0, n)
+	adaptertest.Eventually(t, "all to be in Redis", func() bool { return a.Stats().Published == n })
+	close(release)
+	b.AwaitMessage(t, has(n-1))
+	if b.Stats().Missed == 0 {
+		t.Fatal("nothing was missed: the test tests nothing")
+	}
+	numbered(t, a, n, 1)
+	adaptertest.Eventually(t, "received and missed to be all", func() bool {
+		return uint64(len(b.Messages()))+b.Stats().Missed == n+1
+	})
+	inOrderOnce(t, numbers(t, b.Messages()))
+}
+
+// recovering starts a node with recovery on.
+func recovering(t *testing.T, factory adapter.Factory, id string) *adaptertest.Node {
+	t.Helper()
+	h := adaptertest.NewHost(id, "/")
+	h.Window = time.Minute
+	ad, err := factory(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &adaptertest.Node{Host: h, Adapter: ad}
+	t.Cleanup(func() { n.MustClose(t) })
+	if err := n.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestStreamsWithoutRedis: with recovery on, the own clients wait for Redis for a
+// moment once, and then not at all; nothing comes twice.
+func TestStreamsWithoutRedis(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := redis.StreamsConfig{Config: redis.Config{PublishTimeout: 10 * time.Second}}
+	a := recovering(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeA")
+	b := recovering(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeB")
+	numbered(t, a, 0, 10)
+	if got := numbers(t, a.Await(t, 10)); !slices.Equal(got, sequence(0, 10)) {
+		t.Fatalf("what was published has not returned: %v", got)
+	}
+	if err := server.Process().Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	resume := func() { _ = server.Process().Signal(syscall.SIGCONT) }
+	t.Cleanup(resume)
+	began := time.Now()
+	for i := range 50 {
+		placed, err := a.Publish(t.Context(), adaptertest.Event(fmt.Sprintf(`["e",%d]`, 10+i)))
+		if err != nil || placed.Returns || placed.Mark != (adapter.Mark{}) {
+			t.Fatalf("event %d: %+v, %v", 10+i, placed, err)
+		}
+	}
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("50 events took %v without Redis", d)
+	}
+	resume()
+	if got := numbers(t, b.Await(t, 60)); !slices.Equal(got, sequence(0, 60)) {
+		t.Errorf("the other node got %v", got)
+	}
+	adaptertest.Eventually(t, "events to return again", func() bool {
+		placed, err := a.Publish(t.Context(), adaptertest.Event(`["x"]`))
+		return err == nil && placed.Returns
+	})
+	for _, m := range a.Messages()[10:] {
+		if string(m.Packet.Data) != `["x"]` {
+			t.Errorf("%s came although it was delivered before", m.Packet.Data)
+		}
+	}
+}
+
+// TestStreamsHole: events that Redis never got are a hole for everybody who has to
+// read past it.
+func TestStreamsHole(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := redis.StreamsConfig{BlockTime: 100 * time.Millisecond, Config: redis.Config{Backlog: 2000, PublishTimeout: 10 * time.Second}}
+	a := recovering(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeA")
+	b := recovering(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeB")
+	before := b.Adapter.(adapter.Journal).Here()
+	if err := server.Process().Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		_, _ = a.Publish(t.Context(), adaptertest.Event(fmt.Sprintf(`["e",%d]`, i)))
+	}
+	_ = server.Process().Signal(syscall.SIGCONT)
+	if a.Stats().KeepDropped == 0 {
+		t.Fatal("nothing was dropped: the test tests nothing")
+	}
+	all := func(*adapter.Message) bool { return true }
+	adaptertest.Eventually(t, "the other node to know of the hole", func() bool {
+		_, err := b.Adapter.(adapter.Journal).Replay(t.Context(), before, all)
+		return err == adapter.ErrLost
+	})
+	if _, err := a.Adapter.(adapter.Journal).Replay(t.Context(), before, all); err != adapter.ErrLost {
+		t.Errorf("the node itself: %v", err)
+	}
+}
