@@ -228,14 +228,21 @@ func (c *connection) restored() bool {
 
 // tickEvery is how often a connection is looked at.
 func (l *link) tickEvery() time.Duration {
-	return min(max(min(l.cfg.ProbeInterval, l.cfg.ProbeTimeout)/5, 10*time.Millisecond), time.Second)
+	return min(max(min(l.cfg.ProbeInterval, l.cfg.ProbeTimeout)/20, 10*time.Millisecond), 250*time.Millisecond)
+}
+
+// patience is how long silence may seem to last before the probe. What is seen at a
+// tick may have arrived a tick earlier, and both probe and end wait for the next
+// one: with that both bounds together hold.
+func (l *link) patience() time.Duration {
+	return max(l.cfg.ProbeInterval-3*l.tickEvery(), l.cfg.ProbeInterval/2)
 }
 
 // check sends a probe when it has been silent for long, and gives up when
 // the probe does not come back (HRD-64).
 func (c *connection) check(now time.Time) error {
 	f := c.feed
-	switch c.live.look(now, f.arrived.Load(), f.link.cfg.ProbeInterval, f.link.cfg.ProbeTimeout) {
+	switch c.live.look(now, f.arrived.Load(), f.link.patience(), f.link.cfg.ProbeTimeout) {
 	case liveProbe:
 		return c.probe(now)
 	case liveDead:
