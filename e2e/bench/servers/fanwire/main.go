@@ -85,6 +85,8 @@ func (o options) factory() (adapter.Factory, error) {
 		return redis.NewAdapter(client, redis.Config{}), nil
 	case "sharded":
 		return redis.NewShardedAdapter(client, redis.Config{}), nil
+	case "streams":
+		return redis.NewStreamsAdapter(client, redis.StreamsConfig{}), nil
 	}
 	return nil, fmt.Errorf("no adapter %q", o.adapter)
 }
