@@ -16,8 +16,9 @@ import (
 // node, also if its node was killed (socketio.md section 14). The adapter has to
 // be an [adapter.Journal]; a node without one keeps what it needs in memory.
 //
-// Every event without an ack then carries an offset as its last argument, which
-// official clients take off, and each node keeps the events of the last minutes.
+// Every event without an ack then carries an offset as its last argument, a string
+// that official clients also show to their listeners, and each node keeps the
+// events of the last minutes.
 type Recovery struct {
 	// MaxDisconnection is how long a client may be away, 2 minutes by default.
 	MaxDisconnection time.Duration
