@@ -63,11 +63,14 @@ func fakeClients(srv *Server, n int) []*fakeSession {
 
 func BenchmarkBroadcast(b *testing.B) {
 	for _, clients := range []int{1, 1000} {
-		for _, mode := range []string{"room", "all", "sender", "hub"} {
+		for _, mode := range []string{"room", "all", "sender", "hub", "recovery", "hub recovery"} {
 			b.Run(fmt.Sprintf("%s/clients=%d/size=128", mode, clients), func(b *testing.B) {
 				var cfg Config
-				if mode == "hub" {
+				if strings.HasPrefix(mode, "hub") {
 					cfg.Adapter = new(adapter.Hub).Factory
+				}
+				if strings.HasSuffix(mode, "recovery") {
+					cfg.Recovery = new(Recovery)
 				}
 				srv := newPlainServer(b, cfg)
 				list := fakeClients(srv, clients)
@@ -93,20 +96,29 @@ func BenchmarkBroadcast(b *testing.B) {
 }
 
 func BenchmarkEmit(b *testing.B) {
-	srv := newPlainServer(b, Config{})
-	f := fakeClients(srv, 1)[0]
-	s := f.c.sockets[0]
-	text := any(strings.Repeat("x", 128))
-	ctx := context.Background()
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = s.Emit(ctx, "news", text)
+	for name, cfg := range map[string]Config{"plain": {}, "recovery": {Recovery: new(Recovery)}} {
+		b.Run(name, func(b *testing.B) {
+			srv := newPlainServer(b, cfg)
+			f := fakeClients(srv, 1)[0]
+			s := f.c.sockets[0]
+			text := any(strings.Repeat("x", 128))
+			ctx := context.Background()
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = s.Emit(ctx, "news", text)
+			}
+		})
 	}
 }
 
 // The hot paths must not start to allocate.
 func TestAllocations(t *testing.T) {
-	srv := newPlainServer(t, Config{})
+	t.Run("plain", func(t *testing.T) { testAllocations(t, Config{}, 3, 1) })
+	t.Run("recovery", func(t *testing.T) { testAllocations(t, Config{Recovery: new(Recovery)}, 13, 7) })
+}
+
+func testAllocations(t *testing.T, cfg Config, broadcast, emit float64) {
+	srv := newPlainServer(t, cfg)
 	Handle(srv, "raw", func(_ context.Context, _ *Socket, a Args) (Args, error) { return a, nil })
 	Handle(srv, "text", func(_ context.Context, _ *Socket, s string) (string, error) { return s, nil })
 	On(srv, "on", func(context.Context, *Socket, Args) error { return nil })
@@ -128,8 +140,8 @@ func TestAllocations(t *testing.T) {
 		{"On without ack", 0, receive(`2["on","x"]`)},
 		{"On with ack", 1, receive(`21["on","x"]`)},
 		{"unhandled", 0, receive(`2["nope"]`)},
-		{"broadcast to 100", 3, func() { _ = all.Emit(ctx, "e", text) }},
-		{"emit", 1, func() { _ = f.c.sockets[0].Emit(ctx, "e", text) }},
+		{"broadcast to 100", broadcast, func() { _ = all.Emit(ctx, "e", text) }},
+		{"emit", emit, func() { _ = f.c.sockets[0].Emit(ctx, "e", text) }},
 	} {
 		if got := testing.AllocsPerRun(100, test.run); got > test.max {
 			t.Errorf("%s: %v allocations, want at most %v", test.name, got, test.max)

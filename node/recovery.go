@@ -98,6 +98,7 @@ type recoverable struct {
 	taken   *adapter.Session // to be given back if the client is not told
 	floor   string           // what the client surely has
 	written string           // the floor that was written last
+	kept    bool             // the record was written before the client was told
 	evicted bool             // another life of the session has begun
 	gone    chan struct{}    // closed when the disconnect handlers have returned; made on demand
 }

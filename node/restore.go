@@ -27,11 +27,11 @@ var errTakenOver = errors.New("node: the client continues elsewhere")
 // the CONNECT. If that cannot be done, cause says why, and s is to be accepted as a
 // new one. With neither the client was refused or has gone.
 func (s *Socket) restore(ctx context.Context) (done bool, cause error) {
-	replay, start, err := s.prepare(ctx)
+	replay, err := s.prepare(ctx)
 	if err == nil {
 		// How fast the client takes what it has missed does not hold up others.
 		if err = s.resend(replay); err == nil {
-			err = s.reopen(replay, start)
+			err = s.reopen(replay)
 		}
 	}
 	switch {
@@ -49,27 +49,54 @@ func (s *Socket) restore(ctx context.Context) (done bool, cause error) {
 // errRefused says that a middleware has refused the socket, which knows.
 var errRefused = errors.New("node: refused")
 
-// prepare takes the session and reads what its client has missed, of which start is
-// the beginning. Some at a time do that; the others wait.
-func (s *Socket) prepare(ctx context.Context) (r adapter.Replay, start string, err error) {
+// prepare takes the session and reads what its client has missed. Some sockets at a
+// time do that; the others wait.
+func (s *Socket) prepare(ctx context.Context) (adapter.Replay, error) {
 	srv := s.client.srv
 	select {
 	case srv.recoveries <- struct{}{}:
 		defer func() { <-srv.recoveries }()
 	case <-ctx.Done():
-		return nil, "", ErrDisconnected
+		return nil, ErrDisconnected
 	}
 	session, err := s.take(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if err := s.become(session); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if srv.cfg.Recovery.RunMiddlewares && !s.pass() {
-		return nil, "", errRefused
+		return nil, errRefused
 	}
-	return s.replay(ctx, session)
+	r, start, err := s.replay(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	return r, s.keepRecord(ctx, start)
+}
+
+// keepRecord writes the record before the client is told, so that it can come back
+// at once. If that fails it is written later.
+func (s *Socket) keepRecord(ctx context.Context, start string) error {
+	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
+	defer cancel()
+	c := s.client
+	c.mu.Lock()
+	s.rec.floor = start
+	c.mu.Unlock()
+	session := s.finalRecord()
+	if session == nil {
+		return ErrDisconnected
+	}
+	if err := s.ns.journal.SaveSession(ctx, session, s.ns.records.liveTTL(), true); err != nil {
+		c.srv.log.Debug("writing a session's record", "namespace", s.name, "error", err)
+		return nil
+	}
+	c.mu.Lock()
+	s.rec.taken, s.rec.kept = nil, true
+	c.mu.Unlock()
+	return nil
 }
 
 // take takes the record of the session and ends the life before.
@@ -140,7 +167,7 @@ func (s *Socket) evict(ctx context.Context) {
 func (ns *Namespace) evictAsked(m *adapter.Message) {
 	var list []*Socket
 	for _, id := range m.Target.Rooms {
-		if s := ns.index.socket(id); s != nil && s.ready() {
+		if s := ns.index.socket(id); s != nil {
 			list = append(list, s)
 		}
 	}
@@ -176,17 +203,22 @@ func (s *Socket) become(session *adapter.Session) error {
 }
 
 // giveUp undoes what restore has done for a socket that was not accepted. The
-// session is given back for the client's next connection, unless it was refused.
+// session is given back for the client's next connection, unless it was refused or
+// has come already.
 func (s *Socket) giveUp() {
 	c := s.client
 	c.mu.Lock()
 	taken := s.rec.taken
+	if s.rec.evicted {
+		taken = nil
+	}
 	s.rec.taken = nil
 	c.mu.Unlock()
 	s.drop()
 	if taken != nil {
 		s.ns.records.giveBack(taken)
 	}
+	s.goneForGood()
 }
 
 // goneForGood lets evict return.
@@ -209,16 +241,24 @@ func (s *Socket) beNew() bool {
 		c.mu.Unlock()
 		return false
 	}
-	if s.rec.taken == nil {
+	if !s.rec.recovered {
 		c.mu.Unlock()
 		return true
 	}
+	var kept *adapter.Session
+	if s.rec.kept {
+		kept = &adapter.Session{PID: s.rec.pid, Owner: c.srv.cfg.NodeID, Epoch: s.rec.epoch}
+	}
 	id := c.socketID(s.name)
 	s.id, s.rec.self, s.data = id, []string{id}, nil
-	s.rec.pid, s.rec.recovered, s.rec.before, s.rec.taken = randomID(15), false, "", nil
+	s.rec.pid, s.rec.recovered, s.rec.before = randomID(15), false, ""
+	s.rec.taken, s.rec.kept, s.rec.evicted = nil, false, false
 	s.leftOwn.Store(false)
 	c.mu.Unlock()
 	s.leaveAll()
+	if kept != nil {
+		s.ns.records.discard(kept)
+	}
 	return true
 }
 
@@ -283,7 +323,7 @@ func awaitRooms(ctx context.Context, waits []<-chan struct{}) {
 }
 
 // reopen tells the client that it has recovered, and sends what has waited.
-func (s *Socket) reopen(r adapter.Replay, start string) error {
+func (s *Socket) reopen(r adapter.Replay) error {
 	c := s.client
 	s.ns.order.Lock()
 	defer s.ns.order.Unlock()
@@ -292,11 +332,11 @@ func (s *Socket) reopen(r adapter.Replay, start string) error {
 		return ErrOverrun
 	}
 	c.mu.Lock()
-	if s.end != nil || c.closed {
+	if s.end != nil || c.closed || s.rec.evicted {
 		c.mu.Unlock()
 		return ErrDisconnected
 	}
-	s.rec.taken, s.rec.floor = nil, start
+	s.rec.taken = nil
 	s.connectedLocked()
 	c.mu.Unlock()
 	c.srv.counters.recovered.Add(1)

@@ -63,7 +63,9 @@ func (r *records) opened(s *Socket) {
 	if s.rec.pid == "" {
 		return
 	}
-	r.put(s.rec.pid, recordJob{s: s, fresh: true}, true)
+	if !s.rec.kept {
+		r.put(s.rec.pid, recordJob{s: s, fresh: true}, true)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.timer == nil {
@@ -94,6 +96,16 @@ func (r *records) ended(s *Socket) {
 // giveBack has a record that was taken written as it was.
 func (r *records) giveBack(session *adapter.Session) {
 	r.put(session.PID, recordJob{last: session, fresh: true}, true)
+}
+
+// discard has a record removed.
+func (r *records) discard(session *adapter.Session) {
+	r.put(session.PID, recordJob{last: session, remove: true}, true)
+}
+
+// liveTTL is how long a record lasts that is written again and again.
+func (r *records) liveTTL() time.Duration {
+	return r.ns.srv.cfg.Recovery.MaxDisconnection + refreshPeriod + recoveryMargin
 }
 
 // recoverable tells whether a client may continue after an end for this reason.
@@ -314,7 +326,7 @@ func (r *records) perform(ctx context.Context, j *recordJob) (err error) {
 		if session = j.s.record(); session == nil {
 			return nil // the last one follows, if it is to be written
 		}
-		ttl += refreshPeriod + recoveryMargin
+		ttl = r.liveTTL()
 	}
 	if j.remove {
 		return r.ns.journal.DropSession(ctx, session)
@@ -390,7 +402,7 @@ func (r *records) refreshAll() {
 		}
 		pids = append(pids, s.rec.pid)
 	}
-	ttl := ns.srv.cfg.Recovery.MaxDisconnection + refreshPeriod + recoveryMargin
+	ttl := r.liveTTL()
 	for part := range slices.Chunk(pids, recordBatch) {
 		ctx, cancel := context.WithTimeout(ns.srv.ctx, recordTimeout)
 		err := ns.journal.TouchSessions(ctx, part, ttl)
