@@ -18,7 +18,7 @@ import (
 // All namespaces of a node share one subscriber connection and publish through
 // one goroutine. The factory may serve several nodes of one process.
 func NewAdapter(client goredis.UniversalClient, config Config) adapter.Factory {
-	return newFactory(client, config, false, func(cfg Config, h adapter.Host, uid string) protocol {
+	return newFactory(client, config, wireClassic, func(cfg Config, h adapter.Host, uid string) protocol {
 		return newClassic(cfg, h, uid)
 	})
 }
@@ -91,13 +91,26 @@ func (c *classic) encodeAnswer(to string, m *adapter.Message) (item, error) {
 
 func (c *classic) stamp(it *item, x extras) { it.payload = stampPayload(it.payload, x) }
 
+// sequence: what goes to ids is numbered by their tag, since the node of that tag
+// hears all of it by its pattern; others have single ids of that tag at most.
+func (c *classic) sequence(d delivery) (id uint64, kept bool) {
+	room, ok := c.names.room(d.channel)
+	if !ok || c.names.ids != "" || !isID(room) {
+		return sequenceID(d.channel), d.kind != routeIDs
+	}
+	tag := room[idLen-tagLen:]
+	return sequenceID(c.names.all, "*", tag, "#"), tag == c.names.tag
+}
+
+// ignores passes what is for a room that the last member has just left: it has a
+// number that counts.
 func (c *classic) ignores(d delivery) bool {
 	switch d.kind {
-	case routeRoom, routeIDs:
-		room, ok := c.names.room(d.channel)
-		return c.own(d.payload) || ok && !c.host.HasRoom(room)
-	case routeAll:
+	case routeAll, routeRoom:
 		return c.own(d.payload)
+	case routeIDs:
+		room, _ := c.names.room(d.channel)
+		return c.own(d.payload) || !isID(room) && !c.host.HasRoom(room)
 	case routeAnswer:
 		return len(d.payload) >= foreignAnswerSize && !strings.Contains(d.payload, c.wire.uid)
 	}

@@ -14,6 +14,12 @@ type counters struct {
 	ignored, bad, receiveDropped  atomic.Uint64
 	kept, keptBytes, keepDropped  atomic.Uint64
 	replayed                      atomic.Uint64
+	missed, duplicates            atomic.Uint64
+}
+
+// finished is how many messages have left the outbox in some way.
+func (c *counters) finished() uint64 {
+	return c.published.Load() + c.publishErrors.Load() + c.publishDropped.Load()
 }
 
 func (c *counters) stats() adapter.Stats {
@@ -31,5 +37,7 @@ func (c *counters) stats() adapter.Stats {
 		KeptBytes:      c.keptBytes.Load(),
 		KeepDropped:    c.keepDropped.Load(),
 		Replayed:       c.replayed.Load(),
+		Missed:         c.missed.Load(),
+		Duplicates:     c.duplicates.Load(),
 	}
 }

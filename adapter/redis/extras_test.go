@@ -103,9 +103,7 @@ func TestNumbersFollowTheOutbox(t *testing.T) {
 	cfg, _ := Config{}.withDefaults()
 	h := adaptertest.NewHost("nodeA", "/")
 	m := newMember(&links{cfg: cfg}, h, "me", newClassic(cfg, h, "me"))
-	m.link = newLink(nil, cfg, "nodeA", false)
-	last := uint64(0)
-	m.number = func(*item, *adapter.Message) extras { last++; return extras{number: last} }
+	m.link = newLink(nil, cfg, "nodeA", wireClassic)
 	const callers, each = 8, 100
 	done := make(chan error)
 	for range callers {
@@ -136,7 +134,7 @@ func TestNumbersFollowTheOutbox(t *testing.T) {
 func TestOutboxXAdd(t *testing.T) {
 	server := redistest.Start(t)
 	cfg, _ := Config{}.withDefaults()
-	l := newLink(server.Client(t), cfg, "nodeA", false)
+	l := newLink(server.Client(t), cfg, "nodeA", wireClassic)
 	l.start()
 	defer l.stop()
 	told := make(chan outcome, 1)

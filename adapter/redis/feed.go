@@ -216,6 +216,7 @@ func (c *connection) restored() bool {
 		return false
 	}
 	f.link.log.Info("redis: subscribed", f.attrs()...)
+	f.link.registry.subscribed()
 	if f.completed && f.shards == nil { // else the shards count
 		f.link.resets.Add(1)
 	}
@@ -244,7 +245,7 @@ func (c *connection) check(now time.Time) error {
 	f := c.feed
 	switch c.live.look(now, f.arrived.Load(), f.link.patience(), f.link.cfg.ProbeTimeout) {
 	case liveProbe:
-		return c.probe(now)
+		return c.probe()
 	case liveDead:
 		return errDeaf
 	}
@@ -254,13 +255,13 @@ func (c *connection) check(now time.Time) error {
 // probe makes something arrive: what the node says on its own channel. That is
 // one server's on a Redis Cluster with sharded channels, and the way there may be
 // closed while another master is away, so there it is a PING on the connection.
-func (c *connection) probe(now time.Time) error {
+func (c *connection) probe() error {
 	f := c.feed
 	if f.shards != nil {
 		return c.ps.Ping(ended)
 	}
 	text := strconv.FormatUint(f.probes.Add(1), 10)
-	f.link.out.push(item{verb: f.link.verb(), channel: f.link.own, payload: []byte(text), since: now, lane: laneMessages, to: &counters{}})
+	f.link.out.push(f.link.ownItem(f.link.own, []byte(text), &counters{}))
 	return nil
 }
 

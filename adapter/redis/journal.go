@@ -136,10 +136,7 @@ func (j *journal) publish(it item, m *adapter.Message) (adapter.Placed, error) {
 	shared := isArray(it.payload)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	x := extras{}
-	if a.number != nil && a.link != nil {
-		x = a.number(&it, m)
-	}
+	x := a.numberLocked(&it)
 	x.kept = j.nextLocked(len(payload))
 	a.protocol.stamp(&it, x)
 	add := j.itemLocked(m, it.payload)

@@ -14,12 +14,40 @@ import (
 // node; several in one process need a subscriber connection each, or else they
 // count as one (CLU-R-43, CLU-G-01).
 type links struct {
-	client  goredis.UniversalClient
-	cfg     Config
-	sharded bool // channels are sharded ones
+	client goredis.UniversalClient
+	cfg    Config
+	wire   wireName
 
-	mu     sync.Mutex
-	byNode map[string]*link
+	mu        sync.Mutex // guards the fields below
+	byNode    map[string]*link
+	addresses map[string]string // that nodes have announced
+}
+
+// wireName tells the clusters apart that share a Redis and a key.
+type wireName string
+
+const (
+	wireClassic wireName = "classic"
+	wireSharded wireName = "sharded" // its channels are sharded ones
+	wireStreams wireName = "streams"
+
+	wireStreamsSharded wireName = "streams, sharded" // likewise
+)
+
+func (w wireName) sharded() bool { return w == wireSharded || w == wireStreamsSharded }
+
+func newLinks(client goredis.UniversalClient, cfg Config, wire wireName) *links {
+	return &links{client: client, cfg: cfg, wire: wire, byNode: map[string]*link{}, addresses: map[string]string{}}
+}
+
+// announce notes the address of a node and tells the others.
+func (ls *links) announce(node, address string) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.addresses[node] = address
+	if l := ls.byNode[node]; l != nil {
+		l.registry.announce(address)
+	}
 }
 
 // acquire returns the node's link, started.
@@ -28,7 +56,8 @@ func (ls *links) acquire(node string) *link {
 	defer ls.mu.Unlock()
 	l := ls.byNode[node]
 	if l == nil {
-		l = newLink(ls.client, ls.cfg, node, ls.sharded)
+		l = newLink(ls.client, ls.cfg, node, ls.wire)
+		l.registry.announce(ls.addresses[node])
 		l.start()
 		ls.byNode[node] = l
 	}
@@ -70,26 +99,30 @@ type hearing interface {
 	countsOf(to subscriber) subscriptionCounts
 	// has tells whether Redis has confirmed a channel.
 	has(name string) bool
+	// eraOf returns the era of a channel (see [subscription]); not ok if nobody wants
+	// it.
+	eraOf(name string) (era uint32, ok bool)
 }
 
 // link connects one node with Redis: what it hears, and one publishing goroutine,
 // for all of its namespaces.
 type link struct {
 	// Static after construction.
-	client  goredis.UniversalClient
-	cfg     Config
-	log     *slog.Logger
-	node    string
-	own     string // the node's own channel
-	sharded bool
-	subs    hearing
-	listen  func(context.Context) // keeps what subs wants subscribed
-	out     *outbox
-	reader  goredis.UniversalClient // for what is neither published nor subscribed
-	records *sessions
-	retry   func() // Redis has answered: worth an attempt to connect
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	client   goredis.UniversalClient
+	cfg      Config
+	log      *slog.Logger
+	node     string
+	own      string // the node's own channel
+	sharded  bool
+	subs     hearing
+	listen   func(context.Context) // keeps what subs wants subscribed
+	out      *outbox
+	registry *registry
+	reader   goredis.UniversalClient // for what is neither published nor subscribed
+	records  *sessions
+	retry    func() // Redis has answered: worth an attempt to connect
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
 
 	users int // guarded by links.mu
 
@@ -109,14 +142,14 @@ type link struct {
 	timed     map[*goredis.Client]*goredis.Client // servers, and the same with our timeout
 }
 
-func newLink(client goredis.UniversalClient, cfg Config, node string, sharded bool) *link {
+func newLink(client goredis.UniversalClient, cfg Config, node string, wire wireName) *link {
 	l := &link{
 		client:  client,
 		cfg:     cfg,
 		log:     cfg.Logger,
 		node:    node,
-		own:     "fanwire#" + node,
-		sharded: sharded,
+		own:     ownChannelOf(node),
+		sharded: wire.sharded(),
 		out:     newOutbox(cfg.Backlog, cfg.MaxAnswer, cfg.BacklogAge),
 		timed:   map[*goredis.Client]*goredis.Client{},
 		reader:  client,
@@ -126,28 +159,41 @@ func newLink(client goredis.UniversalClient, cfg Config, node string, sharded bo
 		l.reader = c.WithTimeout(cfg.PublishTimeout)
 	}
 	l.records = newSessions(l.reader)
+	l.registry = newRegistry(l, wire)
+	l.hear()
+	l.subs.add(l.own, false, routeOwn, &ownChannel{})
+	l.subs.add(l.registry.channel, false, routeBulletin, l.registry)
+	return l
+}
+
+// hear chooses how the link hears the others.
+func (l *link) hear() {
 	mode := modePlain
-	if sharded {
+	if l.sharded {
 		mode = modeSharded
 	}
-	if cluster, ok := client.(*goredis.ClusterClient); ok && sharded {
+	if cluster, ok := l.client.(*goredis.ClusterClient); ok && l.sharded {
 		s := newShards(l, cluster)
-		l.subs, l.listen = s, s.run
-		l.retry = s.reconnect
-		return l
+		l.subs, l.listen, l.retry = s, s.run, s.reconnect
+		return
 	}
 	f := newFeed(l, newSubscriptions(&sync.Mutex{}, mode))
-	f.subs.add(l.own, false, routeOwn, &ownChannel{})
-	l.subs, l.listen = f.subs, f.run
-	l.retry = f.reconnect
-	return l
+	l.subs, l.listen, l.retry = f.subs, f.run, f.reconnect
+}
+
+// ownChannelOf is the channel that a node alone subscribes.
+func ownChannelOf(node string) string { return "fanwire#" + node }
+
+// own makes a message of the link's own, which is sent as long as it is of use.
+func (l *link) ownItem(channel string, payload []byte, to *counters) item {
+	return item{verb: l.verb(), channel: channel, payload: payload, lane: laneMessages, since: time.Now(), quiet: true, to: to}
 }
 
 // ownChannel is the subscriber of the node's own channel. Whatever arrives there
 // only shows that the connection lives; it is not looked at.
 type ownChannel struct{ c subscriptionCounts }
 
-func (*ownChannel) offer(routeKind, string, string) {}
+func (*ownChannel) offer(delivery) {}
 
 func (o *ownChannel) counts() *subscriptionCounts { return &o.c }
 
@@ -156,6 +202,7 @@ func (l *link) start() {
 	l.cancel = cancel
 	l.wg.Go(func() { l.listen(ctx) })
 	l.wg.Go(func() { l.publish(ctx) })
+	l.wg.Go(func() { l.registry.run(ctx) })
 }
 
 // stop ends and awaits the goroutines. What still waits in the outbox is dropped.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -24,12 +25,11 @@ func usable(client goredis.UniversalClient) error {
 	return nil
 }
 
-// newFactory makes the factory of an adapter that speaks a protocol.
-// The channels of a sharded one are sharded.
-func newFactory(client goredis.UniversalClient, config Config, sharded bool, speak func(cfg Config, h adapter.Host, uid string) protocol) adapter.Factory {
+// newFactory makes the factory of an adapter that speaks a protocol on a wire.
+func newFactory(client goredis.UniversalClient, config Config, wire wireName, speak func(cfg Config, h adapter.Host, uid string) protocol) adapter.Factory {
 	cfg, err := config.withDefaults()
 	err = errors.Join(err, usable(client))
-	ls := &links{client: client, cfg: cfg, sharded: sharded, byNode: map[string]*link{}}
+	ls := newLinks(client, cfg, wire)
 	return func(h adapter.Host) (adapter.Adapter, error) {
 		if err != nil {
 			return nil, err
@@ -56,17 +56,18 @@ type member struct {
 	done     chan struct{} // closed when the worker has ended
 	c        counters
 	badLog   logLimit
-	// number gives out the numbers of a message; it may be nil. It is called under
-	// mu, so that numbers and outbox have the same order.
-	number func(it *item, m *adapter.Message) extras
+	missLog  logLimit
 	// journal keeps events; nil if recovery is off.
 	journal *journal
 
-	subs subscriptionCounts // guarded by subscriptions.mu
+	subs    subscriptionCounts // guarded by subscriptions.mu
+	gaps    *gaps              // owned by the worker
+	claimed atomic.Bool        // the worker waits for messages that were claimed
 
-	mu     sync.Mutex // guards the fields below and the order of what is published
-	link   *link      // nil before Start
-	closed bool
+	mu      sync.Mutex // guards the fields below and the order of what is published
+	link    *link      // nil before Start
+	closed  bool
+	numbers numbers
 
 	closing sync.Once
 }
@@ -82,6 +83,7 @@ func newMember(ls *links, h adapter.Host, uid string, p protocol) *member {
 		in:       queue.NewInbox[delivery](ls.cfg.MaxInbox, ls.cfg.MaxInboxBytes),
 		done:     make(chan struct{}),
 	}
+	a.gaps = newGaps(a.baseSequences(), a.eraOf, a.knows)
 	if h.RecoveryWindow() > 0 {
 		a.journal = newJournal(a, h.Namespace())
 	}
@@ -100,6 +102,7 @@ func (a *member) Start(ctx context.Context) error {
 	a.link = a.links.acquire(a.host.NodeID())
 	a.mu.Unlock()
 	a.link.join(a, true)
+	a.link.registry.join(a)
 	count := a.protocol.countChannel()
 	a.link.counted.CompareAndSwap(nil, &count)
 	go a.work() // ends when Close closes the inbox, and Close waits
@@ -120,6 +123,7 @@ func (a *member) Start(ctx context.Context) error {
 			return fmt.Errorf("redis: start %s: %w", a.host.Namespace(), errors.Join(ctx.Err(), a.Ready()))
 		}
 	}
+	a.link.registry.confirmed()
 	if a.journal != nil {
 		a.journal.await(ctx)
 	}
@@ -145,7 +149,7 @@ func (a *member) Publish(_ context.Context, m *adapter.Message) (adapter.Placed,
 	case a.journal != nil && keeps(m):
 		return a.journal.publish(it, m)
 	default:
-		err = a.stampAndPush(it, m)
+		err = a.stampAndPush(it)
 	}
 	if a.journal != nil {
 		return adapter.Placed{Offset: a.journal.pos.here()}, err
@@ -166,13 +170,11 @@ func (a *member) Respond(_ context.Context, to string, m *adapter.Message) error
 }
 
 // stampAndPush numbers an event or a request and gives it to the outbox.
-func (a *member) stampAndPush(it item, m *adapter.Message) error {
+func (a *member) stampAndPush(it item) error {
 	it.since = time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.number != nil && a.link != nil {
-		a.protocol.stamp(&it, a.number(&it, m))
-	}
+	a.protocol.stamp(&it, a.numberLocked(&it))
 	return a.pushLocked(it)
 }
 
@@ -243,6 +245,7 @@ func (a *member) close(ctx context.Context) error {
 	if a.journal != nil {
 		a.journal.stop()
 	}
+	l.registry.leave(a)
 	l.join(a, false)
 	l.subs.removeAll(a, a.base())
 	a.in.Close()

@@ -35,7 +35,7 @@ func (s *subscriptions) moveLocked(to *subscriptions, leaves func(slot uint16) b
 		s.setConfirmed(sub, false)
 		there := to.makeLocked(name, false)
 		there.first, there.more = sub.first, sub.more
-		there.waiters = sub.waiters
+		there.waiters, there.era = sub.waiters, sub.era
 		sub.first, sub.more, sub.waiters = route{}, nil, nil
 		if lost {
 			to.restore(there)

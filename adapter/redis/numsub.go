@@ -2,37 +2,49 @@ package redis
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// subscribers returns how many connections are subscribed to channel. On a Redis
-// Cluster each server knows its own only, so all are asked (CLU-G-10). Replicas
-// have subscribers too; one that does not answer is left out, since it would
-// make every count fail while it is down.
+// subscribers returns how many connections are subscribed to channel.
 func (l *link) subscribers(ctx context.Context, channel string) (int, error) {
-	cluster, ok := l.client.(*goredis.ClusterClient)
-	if !ok {
-		return l.numSub(ctx, l.client, channel)
-	}
-	var total atomic.Int64
-	count := func(ctx context.Context, c *goredis.Client) error {
-		n, err := l.numSub(ctx, c, channel)
-		total.Add(int64(n))
+	counts, err := l.subscribersOf(ctx, []string{channel})
+	return counts[channel], err
+}
+
+// subscribersOf returns how many connections are subscribed to each channel. One
+// server tells it as of one moment. On a Redis Cluster each knows its own only, so
+// all are asked (CLU-G-10). Replicas have subscribers too; one that does not answer
+// is left out, since it would make every count fail while it is down.
+func (l *link) subscribersOf(ctx context.Context, channels []string) (map[string]int, error) {
+	var mu sync.Mutex // guards total
+	total := map[string]int{}
+	count := func(ctx context.Context, c goredis.UniversalClient) error {
+		counts, err := l.numSub(ctx, c, channels)
+		mu.Lock()
+		defer mu.Unlock()
+		for channel, n := range counts {
+			total[channel] += int(n)
+		}
 		return err
 	}
-	if err := cluster.ForEachMaster(ctx, count); err != nil {
-		return 0, err
+	cluster, ok := l.client.(*goredis.ClusterClient)
+	if !ok {
+		return total, count(ctx, l.client)
 	}
-	_ = cluster.ForEachSlave(ctx, count)
-	return int(total.Load()), nil
+	countOf := func(ctx context.Context, c *goredis.Client) error { return count(ctx, c) }
+	if err := cluster.ForEachMaster(ctx, countOf); err != nil {
+		return nil, err
+	}
+	_ = cluster.ForEachSlave(ctx, countOf)
+	return total, nil
 }
 
 // numSub asks one server. go-redis heeds the deadline of a context while it
 // dials, but not while it reads; so the time that is left becomes the timeout.
-func (l *link) numSub(ctx context.Context, client goredis.UniversalClient, channel string) (int, error) {
+func (l *link) numSub(ctx context.Context, client goredis.UniversalClient, channels []string) (map[string]int64, error) {
 	timeout := l.cfg.PublishTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, max(time.Until(deadline), time.Millisecond))
@@ -44,6 +56,5 @@ func (l *link) numSub(ctx context.Context, client goredis.UniversalClient, chann
 	if l.sharded {
 		ask = client.PubSubShardNumSub
 	}
-	counts, err := ask(ctx, channel).Result()
-	return int(counts[channel]), err
+	return ask(ctx, channels...).Result()
 }

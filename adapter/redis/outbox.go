@@ -39,6 +39,8 @@ type item struct {
 	verb    verb
 	lane    lane
 	to      *counters // of the sender
+	quiet   bool      // nobody is told if it is dropped, or waits for it
+	counted bool      // it has a number by which receivers know a second copy
 	entry   *entry    // of XADD
 }
 
@@ -157,7 +159,9 @@ func (o *outbox) push(it item) (dropped int) {
 	size := it.size()
 	dropped = o.dropOld(it.lane, it.since, size)
 	o.waiting[it.lane].Push(it, size)
-	o.pushed[it.lane]++
+	if !it.quiet {
+		o.pushed[it.lane]++
+	}
 	o.mu.Unlock()
 	select {
 	case o.kick <- struct{}{}:
@@ -178,7 +182,9 @@ func (o *outbox) dropOld(l lane, now time.Time, size int) (dropped int) {
 		}
 		w.Pop()
 		it.dropped()
-		dropped++
+		if !it.quiet {
+			dropped++
+		}
 	}
 	o.finish(l, dropped)
 	return dropped
@@ -225,7 +231,9 @@ func (o *outbox) takeLane(l lane, dst []item, maxItems, maxBytes int) []item {
 func (o *outbox) done(items []item) {
 	var n [lanes]int
 	for _, it := range items {
-		n[it.lane]++
+		if !it.quiet {
+			n[it.lane]++
+		}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -26,6 +26,9 @@ type protocol interface {
 	encode(m *adapter.Message) (item, error)
 	// encodeAnswer does so with an answer for a node.
 	encodeAnswer(to string, m *adapter.Message) (item, error)
+	// sequence names the sequence in which messages on a channel are numbered, by
+	// sequenceID; kept tells whether this node hears all of it.
+	sequence(d delivery) (id uint64, kept bool)
 	// stamp adds what only Fanwire reads to an item that it made.
 	stamp(it *item, x extras)
 
@@ -49,6 +52,8 @@ type delivery struct {
 	kind    routeKind
 	channel string
 	payload string
+	era     uint32 // of the subscription, see subscription.era
+	mark    *mark  // of routeBulletin
 	// placed is an entry of a stream, whose key is channel and whose data is
 	// payload.
 	placed *placedEntry

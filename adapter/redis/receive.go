@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -16,22 +17,21 @@ const badLogEvery = time.Second
 // offer implements subscriber. It is called by the link's reader and does as
 // little as it can: what does not concern this node costs neither the worker's
 // time nor its place in the queue (HRD-61).
-func (a *member) offer(kind routeKind, channel, payload string) {
-	defer a.guard(channel)
+func (a *member) offer(d delivery) {
+	defer a.guard(d.channel)
 	a.c.received.Add(1)
-	a.c.receivedBytes.Add(uint64(len(payload)))
+	a.c.receivedBytes.Add(uint64(len(d.payload)))
 	limit := a.cfg.MaxReceive
-	if kind == routeAnswer {
+	if d.kind == routeAnswer {
 		limit = a.cfg.MaxAnswer
 	}
-	d := delivery{kind: kind, channel: channel, payload: payload}
 	switch {
 	case a.protocol.ignores(d):
 		a.c.ignored.Add(1)
-	case len(payload) > limit:
-		a.bad(channel, payload, adapter.ErrTooLarge)
+	case len(d.payload) > limit:
+		a.bad(d.channel, d.payload, adapter.ErrTooLarge)
 	default:
-		dropped := a.in.Put(d, len(payload))
+		dropped := a.in.Put(d, len(d.payload))
 		a.c.receiveDropped.Add(uint64(dropped))
 		if dropped > 0 && a.journal != nil {
 			a.journal.overflowed()
@@ -65,21 +65,30 @@ func (a *member) handle(d delivery) {
 	if a.journal != nil {
 		a.journal.before(d.kind)
 	}
-	if d.kind >= routeJournal {
+	switch {
+	case d.kind == routeBulletin:
+		a.onMark(d.mark)
+		return
+	case d.kind >= routeJournal:
 		a.onJournal(d)
 		return
 	}
 	in, err := a.protocol.decode(d)
+	foreign := errors.Is(err, errForeign)
+	if (err == nil || foreign) && a.heardBefore(d, &in) {
+		a.c.duplicates.Add(1)
+		return
+	}
 	if a.journal != nil && in.extras.kept > 0 {
 		if a.journal.arrived(in, err); err == nil {
 			return
 		}
 	}
 	switch {
-	case errors.Is(err, errForeign):
-		a.c.ignored.Add(1)
-	case err != nil:
+	case err != nil && !foreign:
 		a.bad(d.channel, d.payload, err)
+	case foreign:
+		a.c.ignored.Add(1)
 	default:
 		a.host.Receive(in.msg)
 		if in.confirm.payload != nil {
@@ -94,6 +103,47 @@ func (a *member) onJournal(d delivery) {
 	}
 	if err := a.journal.heard(d.payload); err != nil {
 		a.bad(d.channel, d.payload, err)
+	}
+}
+
+// heardBefore follows the numbers of other publishers (HRD-62). It tells whether
+// the message has come before.
+func (a *member) heardBefore(d delivery, in *incoming) bool {
+	if in.extras.number == 0 || in.from == a.uid {
+		return false
+	}
+	sequence, kept := a.protocol.sequence(d)
+	if !kept {
+		return false
+	}
+	channel := ""
+	if d.kind == routeRoom {
+		channel = d.channel
+	}
+	key := heardKey{cmp.Or(in.extras.publisher, in.from), sequence}
+	missed, again := a.gaps.note(key, in.extras.number, channel, d.era)
+	a.miss(key.publisher, missed)
+	return again
+}
+
+// onMark takes what a publisher tells of itself; nil if only time has passed.
+func (a *member) onMark(m *mark) {
+	now := time.Now()
+	if m != nil {
+		a.gaps.claim(m, now)
+	}
+	a.miss("", a.gaps.due(now))
+	a.claimed.Store(len(a.gaps.pending) > 0)
+}
+
+// miss counts messages that never arrived.
+func (a *member) miss(publisher string, n uint64) {
+	if n == 0 {
+		return
+	}
+	a.c.missed.Add(n)
+	if a.missLog.allow(time.Now()) {
+		a.log.Warn("redis: messages are missed", "publisher", publisher, "messages", n, "so far", a.c.missed.Load())
 	}
 }
 

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -34,7 +33,7 @@ const (
 // is spread; a node has a subscriber connection to each master with a channel of
 // its own. Order between nodes then holds for each channel (CLU-H-11).
 func NewShardedAdapter(client goredis.UniversalClient, config Config) adapter.Factory {
-	return newFactory(client, config, true, func(cfg Config, h adapter.Host, uid string) protocol {
+	return newFactory(client, config, wireSharded, func(cfg Config, h adapter.Host, uid string) protocol {
 		return newSharded(cfg, h, uid)
 	})
 }
@@ -123,24 +122,12 @@ func (s *sharded) encodeAnswer(to string, m *adapter.Message) (item, error) {
 
 func (s *sharded) stamp(it *item, x extras) { it.payload = stampPayload(it.payload, x) }
 
-func (s *sharded) ignores(d delivery) bool {
-	switch d.kind {
-	case routeAll:
-		return s.wire.own(d.payload)
-	case routeRoom:
-		room, ok := s.room(d.channel)
-		return ok && !s.host.HasRoom(room) || s.wire.own(d.payload)
-	}
-	return false
-}
+func (s *sharded) sequence(d delivery) (id uint64, kept bool) { return sequenceID(d.channel), true }
 
-// room is the room in the name of a channel.
-func (s *sharded) room(channel string) (room string, ok bool) {
-	rest, ok := strings.CutPrefix(channel, s.common)
-	if !ok || rest == "" {
-		return "", false
-	}
-	return rest[:len(rest)-1], true
+// ignores passes what is for a room that the last member has just left: it has a
+// number that counts.
+func (s *sharded) ignores(d delivery) bool {
+	return (d.kind == routeAll || d.kind == routeRoom) && s.wire.own(d.payload)
 }
 
 func (s *sharded) decode(d delivery) (incoming, error) { return s.wire.decode(bytesOf(d.payload)) }

@@ -45,9 +45,6 @@ func TestShardedChannels(t *testing.T) {
 			if subscribed != channel && (subscribed != "" || channel != "app#/chat#") {
 				t.Errorf("%s: %q is published on %q and subscribed on %q", mode, room, channel, subscribed)
 			}
-			if name, ok := s.room(channel); ok && name != room {
-				t.Errorf("%s: %q is the channel of %q", mode, channel, name)
-			}
 		}
 	}
 }
@@ -99,7 +96,7 @@ func FuzzSharded(f *testing.F) {
 		}
 		got := h.Messages()
 		after := m.Stats()
-		if len(got) == 0 && after.BadMessages == before.BadMessages && after.Ignored == before.Ignored && !m.protocol.ignores(d) {
+		if len(got) == 0 && after.BadMessages == before.BadMessages && after.Ignored+after.Duplicates == before.Ignored+before.Duplicates && !m.protocol.ignores(d) {
 			t.Fatal("dropped without being counted")
 		}
 		for _, m := range got {

@@ -348,3 +348,14 @@ func (s *shards) has(name string) bool {
 	h := s.slots[slotOf(name)]
 	return h != nil && s.subsOf(h).hasLocked(name)
 }
+
+// eraOf implements hearing.
+func (s *shards) eraOf(channel string) (era uint32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.slots[slotOf(channel)]
+	if h == nil {
+		return 0, false
+	}
+	return s.subsOf(h).eraOfLocked(channel)
+}

@@ -28,7 +28,11 @@ import (
 func NewStreamsAdapter(client goredis.UniversalClient, config StreamsConfig) adapter.Factory {
 	cfg, err := config.withDefaults()
 	err = errors.Join(err, usable(client))
-	ls := &links{client: client, cfg: cfg.Config, sharded: cfg.Sharded, byNode: map[string]*link{}}
+	wire := wireStreams
+	if cfg.Sharded {
+		wire = wireStreamsSharded
+	}
+	ls := newLinks(client, cfg.Config, wire)
 	readers := &streamReaders{client: client, cfg: cfg, byNode: map[string]*streamReader{}}
 	return func(h adapter.Host) (adapter.Adapter, error) {
 		if err != nil {

@@ -111,6 +111,9 @@ func (s *streamsWire) stamp(it *item, x extras) {
 	}
 }
 
+// sequence: the entries of one namespace in the stream are one.
+func (s *streamsWire) sequence(d delivery) (id uint64, kept bool) { return sequenceID(d.channel), true }
+
 func (s *streamsWire) ignores(d delivery) bool {
 	return d.placed == nil && s.wire.own(d.payload)
 }

@@ -1,18 +1,23 @@
 package redis
 
-import "slices"
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+)
 
 // routeKind tells what a channel carries for a namespace.
 type routeKind uint8
 
 const (
-	routeAll     routeKind = iota // broadcasts for any rooms (CLU-R-01)
-	routeRoom                     // broadcasts for the room in the channel's name (CLU-R-02)
-	routeIDs                      // the same by the pattern for ids (design.md section 8)
-	routeRequest                  // CLU-R-03
-	routeAnswer                   // CLU-R-04, CLU-R-05
-	routeOwn                      // the node's own channel: probes (HRD-64)
-	routeJournal                  // how far the members have kept events
+	routeAll      routeKind = iota // broadcasts for any rooms (CLU-R-01)
+	routeRoom                      // broadcasts for the room in the channel's name (CLU-R-02)
+	routeIDs                       // the same by the pattern for ids (design.md section 8)
+	routeRequest                   // CLU-R-03
+	routeAnswer                    // CLU-R-04, CLU-R-05
+	routeOwn                       // the node's own channel: probes (HRD-64)
+	routeBulletin                  // what nodes tell each other of themselves
+	routeJournal                   // how far the members have kept events
 
 	// Not of messages: what the link tells its subscribers.
 	routeLost     // the connection has ended
@@ -22,8 +27,8 @@ const (
 
 // A subscriber is told of the messages on the channels it wants.
 type subscriber interface {
-	// offer takes a message that arrived on channel. It must not block.
-	offer(kind routeKind, channel, payload string)
+	// offer takes a message that has arrived. It must not block.
+	offer(d delivery)
 	// counts is guarded by subscriptions.mu.
 	counts() *subscriptionCounts
 }
@@ -47,6 +52,10 @@ type subscription struct {
 	pattern bool
 	first   route   // most have one; n is 0 if there is none
 	more    []route // of other namespaces whose channel has the same name; deliver reads old copies
+
+	// era changes when the channel was not subscribed for a while because nobody
+	// wanted it. It stays when a connection was lost.
+	era uint32
 
 	asked     bool // the last command for it on this connection was to subscribe
 	open      int  // commands for it that Redis has not confirmed
@@ -120,3 +129,9 @@ func (sub *subscription) verb(mode subscribeMode) string {
 	}
 	return verb
 }
+
+var lastEra atomic.Uint32
+
+func nextEra() uint32 { return lastEra.Add(1) }
+
+func isUnsubscribe(verb string) bool { return strings.HasSuffix(verb, "unsubscribe") }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -98,7 +97,7 @@ func (s *subscriptions) addLocked(name string, pattern bool, kind routeKind, to 
 func (s *subscriptions) makeLocked(name string, pattern bool) *subscription {
 	sub := s.table(pattern)[name]
 	if sub == nil {
-		sub = &subscription{name: name, pattern: pattern}
+		sub = &subscription{name: name, pattern: pattern, era: nextEra()}
 		s.table(pattern)[name] = sub
 	}
 	return sub
@@ -363,6 +362,9 @@ func (s *subscriptions) lost(err error) {
 	for _, table := range []map[string]*subscription{s.channels, s.patterns} {
 		for _, sub := range table {
 			s.setConfirmed(sub, false)
+			if !sub.asked && sub.open > 0 {
+				sub.era = nextEra() // Redis may have ended it before
+			}
 			sub.asked, sub.open, sub.dirty, sub.restoring = false, 0, false, false
 			s.forget(sub)
 		}
@@ -384,6 +386,9 @@ func (s *subscriptions) confirm(verb, name string) error {
 	}
 	if c.index++; c.index == len(c.subs) {
 		s.sent = s.sent[1:]
+	}
+	if isUnsubscribe(verb) {
+		sub.era = nextEra()
 	}
 	s.settle(sub)
 	return nil
@@ -430,7 +435,7 @@ func (s *subscriptions) refuse(err error) bool {
 	}
 	for _, sub := range c.subs {
 		if sub.open--; sub.open == 0 { // else a later command decides
-			sub.asked = strings.HasSuffix(c.verb, "unsubscribe")
+			sub.asked = isUnsubscribe(c.verb)
 		}
 		if elsewhere {
 			s.displace(sub)
@@ -455,18 +460,20 @@ func (s *subscriptions) retry() {
 
 // deliver hands a message to those who want it.
 func (s *subscriptions) deliver(pattern, channel, payload string) {
-	first, more := s.find(pattern, channel)
+	first, more, era := s.find(pattern, channel)
 	if first.n == 0 {
 		return // the last one left while it was on its way
 	}
-	first.to.offer(first.kind, channel, payload)
+	d := delivery{kind: first.kind, channel: channel, payload: payload, era: era}
+	first.to.offer(d)
 	for _, r := range more {
-		r.to.offer(r.kind, channel, payload)
+		d.kind = r.kind
+		r.to.offer(d)
 	}
 }
 
 // find returns the routes of a channel, or of the pattern that matched it.
-func (s *subscriptions) find(pattern, channel string) (first route, more []route) {
+func (s *subscriptions) find(pattern, channel string) (first route, more []route, era uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub := s.channels[channel]
@@ -474,9 +481,24 @@ func (s *subscriptions) find(pattern, channel string) (first route, more []route
 		sub = s.patterns[pattern]
 	}
 	if sub == nil {
-		return route{}, nil
+		return route{}, nil, 0
 	}
-	return sub.first, sub.more
+	return sub.first, sub.more, sub.era
+}
+
+// eraOf returns the era of a channel; not ok if it is not wanted.
+func (s *subscriptions) eraOf(channel string) (era uint32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eraOfLocked(channel)
+}
+
+func (s *subscriptions) eraOfLocked(channel string) (era uint32, ok bool) {
+	sub := s.channels[channel]
+	if sub == nil || !sub.wanted() {
+		return 0, false
+	}
+	return sub.era, true
 }
 
 // ready says what is missing for a subscriber.

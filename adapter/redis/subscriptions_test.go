@@ -14,9 +14,7 @@ type ear struct {
 	heard []string
 }
 
-func (e *ear) offer(_ routeKind, channel, payload string) {
-	e.heard = append(e.heard, channel+" "+payload)
-}
+func (e *ear) offer(d delivery) { e.heard = append(e.heard, d.channel+" "+d.payload) }
 
 func (e *ear) counts() *subscriptionCounts { return &e.c }
 
