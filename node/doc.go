@@ -56,6 +56,17 @@
 // handled, then the disconnect handlers run; if the server ends it, what waits is
 // dropped. Either way nothing is sent to it from the moment its end is known.
 //
+// A client that recovers ([Recovery]): its CONNECT names a session. Its goroutine
+// (restore.go) takes the record from the journal, ends the life before, here or on
+// another node, and gives the new Socket id, rooms and data of the old one. From
+// then on live events wait in the socket's seam (seam.go), while what the client
+// has missed is read and sent as fast as the client takes it. Then the record is
+// there for the next time, the CONNECT follows, and what has waited, as far as it
+// was not read. If anything of that fails, the client gets a new session and the
+// application is told why. With recovery on every event without ack gets its offset
+// from the journal and is delivered in one step (offset.go), so that an offset says
+// what a client has; records are written while sockets live (sessionrecords.go).
+//
 // A request for a session of another node, which a balancer that is not sticky has
 // sent here, goes on to that node (forward.go): the id of the session ends in the
 // node's, the adapter knows the address. A signed header, the hop (hop.go), marks
@@ -73,6 +84,8 @@
 //     [Limits.Concurrent] at most for a socket. A namespace has one while its
 //     adapter starts, one while events of other nodes wait, one while their
 //     questions do, and one while it waits for answers, which looks who is alive.
+//     With recovery a namespace has one while there are records to be written, and 16
+//     more for a batch of them; a timer for each namespace with sockets starts it.
 //     A WebSocket on its way to another node has two; at the start one asks for the
 //     nodes' secret, and one announces the node's address.
 //   - Server.Shutdown starts one that waits for the engine.
@@ -84,16 +97,19 @@
 //
 // Outermost first; whoever holds one may take those after it, no others:
 //
-//  1. client.mu: the sockets of a session, their state, queues, rooms and calls.
-//  2. index.mu and roomShard.mu, not both: who is in a namespace, or a room.
-//  3. what an adapter locks in RoomAdded and RoomRemoved.
-//  4. engine.Session's own: only to queue output and to set the alarm.
+//  1. Namespace.order, with recovery only: an event gets its offset and is delivered.
+//  2. client.mu: the sockets of a session, their state, queues, rooms and calls.
+//  3. index.mu and roomShard.mu, not both: who is in a namespace, or a room.
+//  4. what an adapter locks in RoomAdded and RoomRemoved, or as an
+//     [adapter.Journal] in Publish, Append, Advance, Here and a Replay.
+//  5. engine.Session's own: only to queue output and to set the alarm.
 //
 // Server.mu (namespaces and patterns), clientFiles.mu, collectors.mu,
 // collector.mu, requests.mu, request.mu, relayBody.mu and counters.mu are taken alone;
-// worker.mu may be followed by the lock of Server.tasks only, forwarder.mu by what an
+// worker.mu and records.mu may be followed by the lock of Server.tasks only, forwarder.mu by what an
 // adapter locks in Announce. No user code, I/O, encoding or
 // wait happens under any of them, except that a CONNECT or DISCONNECT packet, a
-// few bytes of text, is put together under client.mu: nothing may overtake it; and
-// that each client file is read and compressed once, under clientFiles.mu.
+// few bytes of text, is put together under client.mu: nothing may overtake it; that
+// the packet of an event is put together under Namespace.order, where it gets its
+// offset; and that each client file is read and compressed once, under clientFiles.mu.
 package node
