@@ -84,7 +84,8 @@ type Factory func(Host) (Adapter, error)
 // RoomObserver is implemented by adapters that subscribe to what their node
 // holds instead of hearing everything.
 //
-// The node calls both methods while it changes the room, so that the calls for
+// The room named by a socket's id counts, also where the adapter hears what is for
+// the ids of its node anyway. The node calls both methods while it changes the room, so that the calls for
 // one room come in the right order. They must not block and must not call the
 // host.
 type RoomObserver interface {

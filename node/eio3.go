@@ -28,9 +28,3 @@ func namespace3(p *socketio.Packet) (name string, data []byte) {
 	data, _ = json.Marshal(auth) // strings only
 	return name, data
 }
-
-// foreign tells whether an id was not made by this node, so that the pattern for
-// its tag does not cover it.
-func (srv *Server) foreign(id string) bool {
-	return len(id) != 16+tagSize || id[16:] != srv.tag
-}

@@ -77,7 +77,7 @@ func (x *index) add(s *Socket) (confirmed <-chan struct{}) {
 	x.byID[s.id] = s
 	s.pos = len(x.all)
 	x.all = append(x.all, s)
-	if old == nil && x.observer != nil && s.client.srv.foreign(s.id) {
+	if old == nil && x.observer != nil {
 		confirmed = x.observer.RoomAdded(s.id)
 	}
 	return confirmed
@@ -98,7 +98,7 @@ func (x *index) remove(s *Socket) {
 	x.all[s.pos].pos = s.pos
 	x.all[end] = nil
 	x.all = x.all[:end]
-	if last && x.observer != nil && s.client.srv.foreign(s.id) {
+	if last && x.observer != nil {
 		x.observer.RoomRemoved(s.id)
 	}
 }

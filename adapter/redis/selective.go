@@ -5,8 +5,12 @@ type selective struct{ *member }
 
 // RoomAdded implements [adapter.RoomObserver].
 func (a selective) RoomAdded(room string) <-chan struct{} {
-	l, channel := a.started(), a.protocol.roomChannel(room)
-	if l == nil || channel == "" {
+	channel := a.protocol.roomChannel(room)
+	if channel == "" {
+		return nil
+	}
+	l := a.started()
+	if l == nil {
 		return nil
 	}
 	confirmed, connected := l.subs.add(channel, false, routeRoom, a.member)
@@ -18,8 +22,11 @@ func (a selective) RoomAdded(room string) <-chan struct{} {
 
 // RoomRemoved implements [adapter.RoomObserver].
 func (a selective) RoomRemoved(room string) {
-	l, channel := a.started(), a.protocol.roomChannel(room)
-	if l != nil && channel != "" {
+	channel := a.protocol.roomChannel(room)
+	if channel == "" {
+		return
+	}
+	if l := a.started(); l != nil {
 		l.subs.remove(channel, false, a.member)
 	}
 }

@@ -127,10 +127,23 @@ export async function onEach(t, cluster, options) {
 
 // fence proves that what was sent before has arrived wherever it goes: from
 // emits a fence to everybody after it, and one emitter's events come in order.
-// It returns when each of the sockets has the fence.
-export async function fence(from, sockets) {
+// It returns when each of the sockets has the fence. A target may name a room that
+// has all of them, for adapters where order holds for each room only.
+export async function fence(from, sockets, target = { from: "io" }) {
   const name = `fence-${Math.random()}`;
   const seen = sockets.map((socket) => within(name, new Promise((resolve) => socket.once(name, resolve))));
-  await call(from, "emit", { from: "io" }, name);
+  await call(from, "emit", target, name);
   await Promise.all(seen);
+}
+
+// audible waits until what from sends to a room arrives at each of the sockets:
+// official nodes do not wait for their subscription when a socket joins (CLU-H-10).
+export async function audible(from, sockets, room) {
+  const name = `probe-${Math.random()}`;
+  const heard = new Set();
+  for (const socket of sockets) socket.on(name, () => heard.add(socket));
+  await until(`${room} to be heard`, async () => {
+    await call(from, "emit", { to: [room] }, name);
+    return heard.size === sockets.length;
+  });
 }

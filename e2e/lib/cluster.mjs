@@ -72,8 +72,11 @@ export class Node {
 }
 
 export class Cluster {
-  constructor({ kinds = [SUBJECT, SUBJECT, SUBJECT], flags = [], redis = true, balancer = "haproxy-cookie" } = {}) {
-    this.options = { kinds, flags, redis, balancer };
+  // redis is the class of what the nodes share, or false for none.
+  constructor({
+    kinds = [SUBJECT, SUBJECT, SUBJECT], flags = [], redis = Redis, adapter = "classic", balancer = "haproxy-cookie",
+  } = {}) {
+    this.options = { kinds, flags, redis, adapter, balancer };
     this.nodes = [];
   }
 
@@ -82,9 +85,9 @@ export class Cluster {
   }
 
   async start() {
-    const { kinds, flags, redis, balancer } = this.options;
-    if (redis) this.redis = await Redis.start();
-    const all = redis ? ["--redis", this.redis.url, ...flags] : flags;
+    const { kinds, flags, redis, adapter, balancer } = this.options;
+    if (redis) this.redis = await redis.start();
+    const all = redis ? [...this.redis.flags, "--adapter", adapter, ...flags] : flags;
     this.nodes = kinds.map((kind, i) => new Node(`n${i + 1}`, kind, all));
     await Promise.all(this.nodes.map((node) => node.start()));
     await this.joined();
@@ -93,7 +96,7 @@ export class Cluster {
 
   // joined waits until the nodes hear each other.
   async joined(count = this.nodes.length) {
-    await this.redis?.members(count, NAMESPACES);
+    await this.redis?.members(count, NAMESPACES, this.options.adapter);
   }
 
   async stop() {

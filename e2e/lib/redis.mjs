@@ -1,9 +1,35 @@
 // A real redis-server without persistence, and a look into its subscriptions.
 
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+
 import IORedis from "ioredis";
 
 import { OUT, Process, withFreePort } from "./process.mjs";
 import { until } from "./wait.mjs";
+
+// PRESENT tells for each adapter whether count nodes hear each namespace.
+const PRESENT = { classic, sharded };
+
+// classic counts the nodes that listen to requests (CLU-R-41).
+async function classic(servers, count, namespaces) {
+  const sums = await counts(servers, "NUMSUB", namespaces.map((nsp) => `socket.io-request#${nsp}#`));
+  return sums.every((n) => n === count);
+}
+
+// sharded counts those on the common channel (CLU-H-09). Before there are rooms,
+// the others are those of single nodes.
+async function sharded(servers, count, namespaces) {
+  const sums = await counts(servers, "SHARDNUMSUB", namespaces.map((nsp) => `socket.io#${nsp}#`));
+  if (sums.some((n) => n !== count)) return false;
+  const names = await Promise.all(servers.map((s) => s.call("PUBSUB", "SHARDCHANNELS", "socket.io#*")));
+  return names.flat().length >= (count + 1) * namespaces.length;
+}
+
+async function counts(servers, command, channels) {
+  const answers = await Promise.all(servers.map((s) => s.call("PUBSUB", command, ...channels))); // name, count, name, count ...
+  return channels.map((_, i) => answers.reduce((sum, answer) => sum + answer[2 * i + 1], 0));
+}
 
 export class Redis {
   static async start() {
@@ -14,6 +40,11 @@ export class Redis {
 
   get url() {
     return `redis://127.0.0.1:${this.port}`;
+  }
+
+  // flags lead a node here.
+  get flags() {
+    return ["--redis", this.url];
   }
 
   async #launch(port) {
@@ -31,15 +62,11 @@ export class Redis {
     return client;
   }
 
-  // members waits until count nodes listen to the requests of each namespace (CLU-R-41).
-  async members(count, namespaces) {
+  // members waits until count nodes hear each namespace.
+  async members(count, namespaces, adapter) {
     const client = this.client();
-    const channels = namespaces.map((nsp) => `socket.io-request#${nsp}#`);
     try {
-      await until(`${count} nodes in ${namespaces}`, async () => {
-        const answer = await client.pubsub("NUMSUB", ...channels); // name, count, name, count ...
-        return answer.every((item, i) => i % 2 === 0 || item === count);
-      });
+      await until(`${count} nodes in ${namespaces}`, () => PRESENT[adapter]([client], count, namespaces));
     } finally {
       client.disconnect();
     }
@@ -53,5 +80,60 @@ export class Redis {
 
   async stop() {
     await this.process.stop("SIGTERM");
+  }
+}
+
+// MASTERS is the size of a Redis Cluster.
+const MASTERS = 3;
+const SLOTS = 16384;
+
+// RedisCluster is one of three masters.
+export class RedisCluster {
+  static async start() {
+    const cluster = new RedisCluster();
+    cluster.servers = [];
+    for (let i = 0; i < MASTERS; i++) await withFreePort((port) => withFreePort((bus) => cluster.#launch(port, bus)));
+    cluster.clients = cluster.servers.map(({ port }) => new IORedis(port, "127.0.0.1"));
+    await cluster.#join();
+    return cluster;
+  }
+
+  get flags() {
+    return ["--redis-cluster", this.servers.map(({ port }) => `127.0.0.1:${port}`).join()];
+  }
+
+  async #launch(port, bus) {
+    const server = new Process("redis", "redis-server", [
+      "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", OUT,
+      "--cluster-enabled", "yes", "--cluster-port", String(bus), "--cluster-config-file", `nodes-${process.pid}-${port}.conf`,
+    ]);
+    await server.line("readiness", (line) => line.includes("Ready to accept connections"));
+    this.servers.push({ port, bus, server });
+  }
+
+  // #join shares out the slots and waits until every server agrees.
+  async #join() {
+    const [first] = this.servers;
+    for (const [i, client] of this.clients.entries()) {
+      const [from, to] = [i, i + 1].map((n) => Math.floor((n * SLOTS) / MASTERS));
+      await client.call("CLUSTER", "ADDSLOTSRANGE", from, to - 1);
+      if (i > 0) await client.call("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus);
+    }
+    await until("a Redis Cluster", async () => {
+      const known = await Promise.all(this.clients.map(async (client) => [
+        await client.call("CLUSTER", "INFO"), await client.call("CLUSTER", "SLOTS"),
+      ]));
+      return known.every(([info, slots]) => info.includes("cluster_state:ok") && slots.length === MASTERS);
+    });
+  }
+
+  async members(count, namespaces, adapter) {
+    await until(`${count} nodes in ${namespaces}`, () => PRESENT[adapter](this.clients, count, namespaces));
+  }
+
+  async stop() {
+    for (const client of this.clients) client.disconnect();
+    await Promise.all(this.servers.map(({ server }) => server.stop("SIGTERM")));
+    for (const { port } of this.servers) rmSync(join(OUT, `nodes-${process.pid}-${port}.conf`), { force: true });
   }
 }

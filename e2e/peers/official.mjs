@@ -34,7 +34,9 @@ const { values: flags } = parseArgs({
   options: {
     listen: { type: "string", default: "127.0.0.1:0" },
     redis: { type: "string" },
+    "redis-cluster": { type: "string" }, // some addresses, by comma, instead of redis
     adapter: { type: "string", default: "classic" }, // or sharded, streams
+    "subscription-mode": { type: "string" }, // of the sharded adapter
     "node-id": { type: "string", default: "n1" },
     parser: { type: "string", default: "text" },
     "allow-eio3": { type: "boolean", default: false },
@@ -61,17 +63,27 @@ const io = new Server(http, {
   ...(flags.parser === "msgpack" && { parser: msgpack }),
 });
 
-if (flags.redis) {
-  const publisher = new Redis(flags.redis);
+// ADAPTERS make the adapter from the two clients.
+const ADAPTERS = {
+  classic: (publisher, subscriber) => createAdapter(publisher, subscriber, {
+    publishOnSpecificResponseChannel: flags["specific-response"],
+  }),
+  sharded: (publisher, subscriber) => createShardedAdapter(publisher, subscriber, {
+    subscriptionMode: flags["subscription-mode"] ?? "dynamic",
+  }),
+  streams: (publisher) => createStreamsAdapter(publisher),
+};
+
+function redisClient() {
+  if (flags["redis-cluster"]) return new Redis.Cluster(flags["redis-cluster"].split(","), { shardedSubscribers: true });
+  return new Redis(flags.redis);
+}
+
+if (flags.redis || flags["redis-cluster"]) {
+  const publisher = redisClient();
   const subscriber = publisher.duplicate();
   for (const client of [publisher, subscriber]) client.on("error", () => {}); // comes back by itself
-  io.adapter({
-    classic: () => createAdapter(publisher, subscriber, {
-      publishOnSpecificResponseChannel: flags["specific-response"],
-    }),
-    sharded: () => createShardedAdapter(publisher, subscriber),
-    streams: () => createStreamsAdapter(publisher),
-  }[flags.adapter]());
+  io.adapter(ADAPTERS[flags.adapter](publisher, subscriber));
 }
 
 function operator(socket, target) {

@@ -29,7 +29,6 @@ const stopTime = 8 * time.Second
 
 type options struct {
 	listen, redis, nodeID, parser string
-	adapter                       string
 	allowEIO3                     bool
 	pingInterval, pingTimeout     int // ms
 	maxPayload                    int
@@ -38,6 +37,7 @@ type options struct {
 	drainStatus                   int
 	control                       string
 	sentinel, cluster             string
+	adapter, mode                 string
 	quiet                         bool
 }
 
@@ -58,6 +58,7 @@ func parseFlags() options {
 	flag.StringVar(&o.control, "control", "", "address of the control port; none without")
 	flag.StringVar(&o.sentinel, "redis-sentinel", "", "the master's name and the sentinel's address, as name@host:port, instead of -redis")
 	flag.StringVar(&o.cluster, "redis-cluster", "", "some addresses of a Redis Cluster, by comma, instead of -redis")
+	flag.StringVar(&o.mode, "subscription-mode", "", "of the sharded adapter")
 	flag.BoolVar(&o.quiet, "quiet", false, "log no debug records")
 	flag.Parse()
 	return o
@@ -144,15 +145,16 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 	if err != nil {
 		return cfg, nil, err
 	}
+	rcfg := redis.Config{Logger: slog.Default(), SubscriptionMode: redis.SubscriptionMode(o.mode)}
 	switch o.adapter {
 	case "classic":
-		cfg.Adapter = redis.NewAdapter(client, redis.Config{Logger: slog.Default()})
+		cfg.Adapter = redis.NewAdapter(client, rcfg)
 	case "sharded":
-		cfg.Adapter = redis.NewShardedAdapter(client, redis.Config{Logger: slog.Default()})
+		cfg.Adapter = redis.NewShardedAdapter(client, rcfg)
 	default:
-		return cfg, nil, fmt.Errorf("there is no adapter %q", o.adapter)
+		err = fmt.Errorf("unknown adapter %q", o.adapter)
 	}
-	return cfg, func() { _ = client.Close() }, nil
+	return cfg, func() { _ = client.Close() }, err
 }
 
 // redisClient makes the client for the Redis that the options name.
