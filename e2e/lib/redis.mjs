@@ -9,7 +9,7 @@ import { OUT, Process, withFreePort } from "./process.mjs";
 import { until } from "./wait.mjs";
 
 // PRESENT tells for each adapter whether count nodes hear each namespace.
-const PRESENT = { classic, sharded };
+const PRESENT = { classic, sharded, streams };
 
 // classic counts the nodes that listen to requests (CLU-R-41).
 async function classic(servers, count, namespaces) {
@@ -24,6 +24,14 @@ async function sharded(servers, count, namespaces) {
   if (sums.some((n) => n !== count)) return false;
   const names = await Promise.all(servers.map((s) => s.call("PUBSUB", "SHARDCHANNELS", "socket.io#*")));
   return names.flat().length >= (count + 1) * namespaces.length;
+}
+
+// streams counts those on the common channel (CLU-X-04), and the readers.
+async function streams(servers, count, namespaces) {
+  const sums = await counts(servers, "NUMSUB", namespaces.map((nsp) => `socket.io#${nsp}#`));
+  if (sums.some((n) => n !== count)) return false;
+  const clients = await servers[0].client("LIST");
+  return clients.split("\n").filter((line) => line.includes("cmd=xread")).length === count;
 }
 
 async function counts(servers, command, channels) {

@@ -45,7 +45,7 @@ func parseFlags() options {
 	var o options
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:0", "address")
 	flag.StringVar(&o.redis, "redis", "", "URL; a node alone without")
-	flag.StringVar(&o.adapter, "adapter", "classic", "classic or sharded")
+	flag.StringVar(&o.adapter, "adapter", "classic", "classic, sharded or streams")
 	flag.StringVar(&o.nodeID, "node-id", "n1", "name of the node")
 	flag.StringVar(&o.parser, "parser", "text", "text or msgpack")
 	flag.BoolVar(&o.allowEIO3, "allow-eio3", false, "accept clients of version 2")
@@ -151,6 +151,8 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 		cfg.Adapter = redis.NewAdapter(client, rcfg)
 	case "sharded":
 		cfg.Adapter = redis.NewShardedAdapter(client, rcfg)
+	case "streams":
+		cfg.Adapter = redis.NewStreamsAdapter(client, redis.StreamsConfig{Config: redis.Config{Logger: slog.Default()}})
 	default:
 		err = fmt.Errorf("unknown adapter %q", o.adapter)
 	}
