@@ -5,10 +5,8 @@ package faults
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,68 +88,20 @@ func TestF14(t *testing.T) {
 	fault(t, "F14", fmt.Sprintf("%d clients reconnect at once to two nodes", scaled(10_000, 2_000)), func(r *run) {
 		crowd := scaled(10_000, 2_000)
 		g := r.rig(setup{serving: 2, restarts: true})
-		peers := make([]*raw, crowd)
-		err := inParallel(crowd, 50, func(i int) error {
-			c, err := dialRaw(r.t.Context(), g.nodes[2].url, &rawDialer)
-			peers[i] = c
-			return err
-		})
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		var readers sync.WaitGroup
-		defer readers.Wait()
-		defer func() {
-			for _, c := range peers {
-				_ = c.ws.Close()
-			}
-		}()
-		for _, c := range peers {
-			readers.Go(c.run)
-		}
+		others := startCrowd(r.t, crowd, g.nodes[2], g.nodes[0], g.nodes[1])
+		others.await(r.t, "in")
 		g.calm(scaled(5*time.Second, 2*time.Second))
 		g.phase(during)
 		start := time.Now()
 		g.nodes[2].kill()
-		var refused atomic.Int64
-		ctx, cancel := context.WithTimeout(r.t.Context(), patience)
-		defer cancel()
-		again := make([]*raw, crowd)
-		err = inParallel(crowd, crowd, func(i int) error {
-			<-peers[i].ended
-			for attempt := 1; ; attempt++ {
-				// What official clients wait is half a second to a second and a half; these
-				// come within half a second.
-				pause := time.Duration(rand.Int64N(int64(500 * time.Millisecond)))
-				if attempt > 1 {
-					pause += min(time.Duration(attempt)*time.Second, 5*time.Second) / 2
-				}
-				select {
-				case <-time.After(pause):
-				case <-ctx.Done():
-					return context.Cause(ctx)
-				}
-				c, err := dialRaw(ctx, g.nodes[(i+attempt)%2].url, &rawDialer)
-				if err == nil {
-					again[i] = c
-					return nil
-				}
-				refused.Add(1)
-			}
-		})
+		again := others.await(r.t, "again")
 		took := time.Since(start)
-		for i, c := range again {
-			if c != nil {
-				peers[i] = c
-				readers.Go(c.run)
-			}
-		}
-		g.check(err == nil, "not all came back: %v", err)
+		g.check(again["error"] == "", "not all came back: %s", again["error"])
 		g.check(took <= 30*time.Second, "all in after %v", took)
 		g.result.back = max(g.result.back, took)
 		busy, top := g.ledger.latency(during, true)
 		remote, _ := g.ledger.latency(during, false)
-		g.note("all in after %v, %d attempts refused; p99 of the connected: local %v (max %v), remote %v", took.Round(10*time.Millisecond), refused.Load(), busy, top, remote)
+		g.note("all in after %v, %s attempts refused; p99 of the connected: local %v (max %v), remote %v", took.Round(10*time.Millisecond), again["refused"], busy, top, remote)
 		g.check(busy < onTime && remote < onTime, "p99 of the connected: local %v, remote %v", busy, remote)
 		g.phase(after)
 		g.calm(2 * time.Second)

@@ -61,7 +61,7 @@ func TestF05(t *testing.T) {
 }
 
 // clusterAdapter is the wire for a Redis Cluster.
-var clusterAdapter []string
+var clusterAdapter = []string{"-adapter", "sharded"}
 
 // startReplicatedCluster starts a Redis Cluster with a replica for each master.
 func startReplicatedCluster(r *run, n int) (masters, replicas []*redistest.Server) {
