@@ -61,6 +61,8 @@ func TestCommandLine(t *testing.T) {
 		{"emit --redis-password-file=/does/not/exist e", 2, "--redis-password-file"},
 		{"emit --redis=redis://:secret@127.0.0.1:1 e", 2, "FANWIRE_REDIS_PASSWORD"},
 		{"emit --redis=redis://127.0.0.1:1?password=secret e", 2, "FANWIRE_REDIS_PASSWORD"},
+		{"emit --adapter=carrier-pigeon e", 2, "--adapter must be one of"},
+		{"emit --subscription-mode=some e", 2, "--subscription-mode must be one of"},
 		{"emit --redis=http://127.0.0.1:1 e", 2, "not an address"},
 		{"emit --redis=127.0.0.1:1 --timeout=100ms e", 1, "connection refused"},
 		{"emit --redis=127.0.0.1:1 --timeout=100ms connect", 1, "reserved event name"},

@@ -40,15 +40,30 @@ var (
 // maxName is the length in bytes of the longest name of a room (HRD-43).
 const maxName = 4096
 
+// Wire names an adapter by what passes through Redis.
+type Wire string
+
+// The wires. The zero Wire is WireClassic.
+const (
+	WireClassic Wire = "classic" // of nodes with NewAdapter
+	WireSharded Wire = "sharded" // of nodes with NewShardedAdapter
+	WireStreams Wire = "streams" // of nodes with NewStreamsAdapter
+)
+
 // EmitterConfig holds the options of an emitter. The zero value works with nodes
 // whose adapter is [NewAdapter], configured by its zero value too. 0 means the
 // default of a field, a negative number is an error.
 type EmitterConfig struct {
-	// Key is the prefix of all channels, "socket.io" by default. It must be that of
-	// the nodes.
-	Key string
-	// NoIDPattern must be as in the [Config] of the nodes.
-	NoIDPattern bool
+	// Wire is that of the nodes.
+	Wire Wire
+	// Key, NoIDPattern and SubscriptionMode must be as in the [Config] of the nodes.
+	Key              string
+	NoIDPattern      bool
+	SubscriptionMode SubscriptionMode
+	// StreamName, StreamCount and MaxLen must be as in the [StreamsConfig] of the
+	// nodes.
+	StreamName          string
+	StreamCount, MaxLen int
 
 	// NoJournal leaves events out of the journal of the nodes. Without it, an emitter
 	// asks Redis now and then whether they have one, that is, whether they have
@@ -68,12 +83,30 @@ type EmitterConfig struct {
 }
 
 func (c EmitterConfig) withDefaults() (EmitterConfig, error) {
-	c.Key = cmp.Or(c.Key, "socket.io")
+	nodes, err := c.nodes().withDefaults()
+	c.Key, c.SubscriptionMode = nodes.Key, nodes.SubscriptionMode
+	c.StreamName, c.StreamCount, c.MaxLen = nodes.StreamName, nodes.StreamCount, nodes.MaxLen
+	switch c.Wire = cmp.Or(c.Wire, WireClassic); c.Wire {
+	case WireClassic, WireSharded, WireStreams:
+	default:
+		err = errors.Join(err, fmt.Errorf("redis: EmitterConfig.Wire: unknown wire %q", c.Wire))
+	}
 	return c, errors.Join(
+		err,
 		setDefault("MaxMessage", &c.MaxMessage, 1<<20),
 		setDefault("MaxAttachments", &c.MaxAttachments, 10),
 		setDefault("Timeout", &c.Timeout, 5*time.Second),
 	)
+}
+
+// nodes is the configuration of the nodes, as far as an emitter has to know it.
+func (c EmitterConfig) nodes() StreamsConfig {
+	return StreamsConfig{
+		Config:      Config{Key: c.Key, NoIDPattern: c.NoIDPattern, SubscriptionMode: c.SubscriptionMode},
+		StreamName:  c.StreamName,
+		StreamCount: c.StreamCount,
+		MaxLen:      c.MaxLen,
+	}
 }
 
 // Emitter emits to the clients of a cluster from a program that is no node of it:

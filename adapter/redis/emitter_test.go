@@ -212,6 +212,9 @@ func TestEmitterConfig(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "negative") != 3 {
 		t.Errorf("not every problem is reported: %v", err)
 	}
+	if _, err := NewEmitter(client, EmitterConfig{Wire: "x", SubscriptionMode: "y"}); err == nil || !strings.Contains(err.Error(), `"x"`) || !strings.Contains(err.Error(), `"y"`) {
+		t.Errorf("not every problem is reported: %v", err)
+	}
 	if _, err := NewEmitter(nil, EmitterConfig{}); err == nil {
 		t.Error("no client, no error")
 	}
@@ -298,30 +301,96 @@ func TestEmitterExact(t *testing.T) {
 	}
 }
 
-// TestEmitterClusterWire: on the sharded wire an emitter says what one says in a
-// stream, whose bytes were captured (CLU-E-06, [capturedEntries]).
-func TestEmitterClusterWire(t *testing.T) {
-	w := clusterWire{uid: emitterUID, namespace: "/chat"}
+// TestEmitterSharded: the channel is as nodes choose it (CLU-H-03), and an emitter
+// says what one says in a stream, whose bytes were captured (CLU-E-06,
+// [capturedEntries]).
+func TestEmitterSharded(t *testing.T) {
+	const id = "0123456789abcdefTAGT"
+	body := func(opts string) string {
+		return ` {"type":3,"data":{"packet":{"type":2,"data":["e"],"nsp":"/chat"},"opts":` + opts + `},"uid":"emitter","nsp":"/chat"}`
+	}
+	none := body(`{"rooms":[],"flags":{},"except":[]}`)
+	room := func(room string) string { return body(`{"rooms":["` + room + `"],"flags":{},"except":[]}`) }
 	for _, tt := range []struct {
-		m    adapter.Message
+		mode SubscriptionMode
+		call func(ctx context.Context, e *Emitter) error
+		want string
+	}{
+		{"", func(ctx context.Context, e *Emitter) error { return e.Emit(ctx, "e") }, "socket.io#/chat#" + none},
+		{"", func(ctx context.Context, e *Emitter) error { return e.To("r1").Emit(ctx, "e") }, "socket.io#/chat#r1#" + room("r1")},
+		{"", func(ctx context.Context, e *Emitter) error { return e.To(id).Emit(ctx, "e") }, "socket.io#/chat#" + room(id)},
+		{ModeDynamicPrivate, func(ctx context.Context, e *Emitter) error { return e.To(id).Emit(ctx, "e") }, "socket.io#/chat#" + id + "#" + room(id)},
+		{ModeStatic, func(ctx context.Context, e *Emitter) error { return e.To("r1").Emit(ctx, "e") }, "socket.io#/chat#" + room("r1")},
+		{
+			"", func(ctx context.Context, e *Emitter) error { return e.To("r1").Except("x").Volatile().Emit(ctx, "e") },
+			"socket.io#/chat#r1#" + body(`{"rooms":["r1"],"flags":{"volatile":true},"except":["x"]}`),
+		},
+		{
+			"", func(ctx context.Context, e *Emitter) error { return e.To("r1").Join(ctx, "x") },
+			`socket.io#/chat# {"type":4,"data":{"opts":{"rooms":["r1"],"except":[],"flags":{}},"rooms":["x"]},"uid":"emitter","nsp":"/chat"}`,
+		},
+		{
+			"", func(ctx context.Context, e *Emitter) error { return e.Leave(ctx, "x") },
+			`socket.io#/chat# {"type":5,"data":{"opts":{"rooms":[],"except":[],"flags":{}},"rooms":["x"]},"uid":"emitter","nsp":"/chat"}`,
+		},
+		{
+			"", func(ctx context.Context, e *Emitter) error { return e.Disconnect(ctx, true) },
+			`socket.io#/chat# {"type":6,"data":{"opts":{"rooms":[],"except":[],"flags":{}},"close":true},"uid":"emitter","nsp":"/chat"}`,
+		},
+		{
+			"", func(ctx context.Context, e *Emitter) error { return e.ServerEmit(ctx, "hello", 1) },
+			`socket.io#/chat# {"type":9,"data":{"packet":["hello",1]},"uid":"emitter","nsp":"/chat"}`,
+		},
+	} {
+		e, sent := newTestEmitter(t, EmitterConfig{Wire: WireSharded, SubscriptionMode: tt.mode})
+		if err := tt.call(t.Context(), e.Of("chat")); err != nil {
+			t.Fatal(err)
+		}
+		if got := sent(); len(got) != 1 || got[0].text() != tt.want || got[0].verb != verbSPublish {
+			t.Errorf("got  %v\nwant %s", texts(got), tt.want)
+		}
+	}
+}
+
+// TestEmitterStreams: what npm @socket.io/redis-streams-emitter adds (CLU-E-06,
+// [capturedEntries] have its bytes), to the stream that the nodes read.
+func TestEmitterStreams(t *testing.T) {
+	args := func(it item) string {
+		return fmt.Sprintf("%v %s %v %s", verbNames[it.verb], it.channel, it.entry.args, it.payload)
+	}
+	for _, tt := range []struct {
+		cfg  EmitterConfig
+		call func(ctx context.Context, e *Emitter) error
 		want string
 	}{
 		{
-			adapter.Message{Kind: adapter.Broadcast, Target: adapter.Target{Rooms: []string{"r1"}, Except: []string{"x"}, Volatile: true}, Packet: event(`["e",1]`)},
-			`{"type":3,"data":{"packet":{"type":2,"data":["e",1],"nsp":"/chat"},"opts":{"rooms":["r1"],"flags":{"volatile":true},"except":["x"]}},"uid":"emitter","nsp":"/chat"}`,
+			EmitterConfig{},
+			func(ctx context.Context, e *Emitter) error { return e.Emit(ctx, "e", 1) },
+			`xadd socket.io [MAXLEN ~ 10000 * uid emitter nsp / type 3 data] {"packet":{"type":2,"data":["e",1],"nsp":"/"},"opts":{"rooms":[],"flags":{},"except":[]}}`,
 		},
 		{
-			adapter.Message{Kind: adapter.Join, Target: adapter.Target{Rooms: []string{"r1"}}, Names: []string{"x"}},
-			`{"type":4,"data":{"opts":{"rooms":["r1"],"except":[],"flags":{}},"rooms":["x"]},"uid":"emitter","nsp":"/chat"}`,
+			EmitterConfig{},
+			func(ctx context.Context, e *Emitter) error { return e.ServerEmit(ctx, "hello", 1, "w") },
+			`xadd socket.io [MAXLEN ~ 10000 * uid emitter nsp / type 9 data] {"packet":["hello",1,"w"]}`,
+		},
+		{
+			EmitterConfig{StreamName: "s", MaxLen: 50},
+			func(ctx context.Context, e *Emitter) error { return e.To("r1").Join(ctx, "x") },
+			`xadd s [MAXLEN ~ 50 * uid emitter nsp / type 4 data] {"opts":{"rooms":["r1"],"except":[],"flags":{}},"rooms":["x"]}`,
+		},
+		{
+			EmitterConfig{StreamCount: 4},
+			func(ctx context.Context, e *Emitter) error { return e.Of("chat").Disconnect(ctx, false) },
+			`xadd socket.io-3 [MAXLEN ~ 10000 * uid emitter nsp /chat type 6 data] {"opts":{"rooms":[],"except":[],"flags":{}},"close":false}`,
 		},
 	} {
-		got, err := w.encode(&tt.m)
-		if err != nil || string(got) != tt.want {
-			t.Errorf("got  %s, %v\nwant %s", got, err, tt.want)
+		tt.cfg.Wire = WireStreams
+		e, sent := newTestEmitter(t, tt.cfg)
+		if err := tt.call(t.Context(), e); err != nil {
+			t.Fatal(err)
 		}
-		in, err := clusterWire{uid: "me", namespace: "/chat"}.decode(got)
-		if err != nil || !equalMessages(in.msg, &tt.m) {
-			t.Errorf("got %+v, %v", in.msg, err)
+		if got := sent(); len(got) != 1 || args(got[0]) != tt.want {
+			t.Errorf("got  %s\nwant %s", args(got[0]), tt.want)
 		}
 	}
 }

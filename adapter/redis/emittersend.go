@@ -259,6 +259,7 @@ func (w *wayOut) bind(c *goredis.Client) *goredis.Client {
 	}
 	bound := c.WithTimeout(ioTimeout) // with options of its own
 	bound.Options().ContextTimeoutEnabled = true
+	bound.Options().MaxRetries = 0 // retry does that
 	w.bound[c] = bound
 	return bound
 }

@@ -26,15 +26,30 @@ func emitterOf(t testing.TB, client goredis.UniversalClient, cfg EmitterConfig) 
 	return e
 }
 
+// nodesOf makes the nodes of each wire.
+var nodesOf = map[Wire]func(client goredis.UniversalClient) adapter.Factory{
+	WireClassic: func(client goredis.UniversalClient) adapter.Factory { return NewAdapter(client, Config{}) },
+	WireSharded: func(client goredis.UniversalClient) adapter.Factory { return NewShardedAdapter(client, Config{}) },
+	WireStreams: func(client goredis.UniversalClient) adapter.Factory {
+		return NewStreamsAdapter(client, StreamsConfig{})
+	},
+}
+
 // TestEmitterReachesNodes sends everything that there is to two nodes.
 func TestEmitterReachesNodes(t *testing.T) {
+	for wire := range nodesOf {
+		t.Run(string(wire), func(t *testing.T) { testEmitterReachesNodes(t, wire) })
+	}
+}
+
+func testEmitterReachesNodes(t *testing.T, wire Wire) {
 	server := redistest.Start(t)
-	a := adaptertest.Start(t, NewAdapter(server.Client(t), Config{}), "a", "/chat")
-	b := adaptertest.Start(t, NewAdapter(server.Client(t), Config{}), "b", "/chat")
+	a := adaptertest.Start(t, nodesOf[wire](server.Client(t)), "a", "/chat")
+	b := adaptertest.Start(t, nodesOf[wire](server.Client(t)), "b", "/chat")
 	b.Enter(t, "r1")
 	b.SetRoom("r2", true) // joined, and not yet subscribed
 	ctx := t.Context()
-	e := emitterOf(t, server.Client(t), EmitterConfig{}).Of("/chat")
+	e := emitterOf(t, server.Client(t), EmitterConfig{Wire: wire}).Of("/chat")
 	for _, err := range []error{
 		e.Emit(ctx, "all", 1),
 		e.To("r1").Emit(ctx, "room", []byte{9}), // only b has it
@@ -222,26 +237,44 @@ func TestEmitterRefusedByRedis(t *testing.T) {
 	}
 }
 
-// TestEmitterCluster: on a Redis Cluster one master takes all, so that the order is
-// kept.
+// TestEmitterCluster: on a Redis Cluster one master takes what any could, so that it
+// is in order; on the sharded wire each channel is.
 func TestEmitterCluster(t *testing.T) {
 	servers := redistest.StartCluster(t, 3)
-	node := adaptertest.Start(t, NewAdapter(redistest.ClusterClient(t, servers), Config{}), "a", "/")
-	rooms := []string{"r0", "r1", "r2", "r3", "r4"}
-	for _, room := range rooms {
-		node.Enter(t, room)
-	}
-	e := emitterOf(t, redistest.ClusterClient(t, servers), EmitterConfig{})
-	const n = 100
-	for i := range n {
-		if err := e.To(rooms[i%len(rooms)]).Emit(t.Context(), "e", i); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, m := range node.Await(t, n) {
-		if want := fmt.Sprintf(`["e",%d]`, i); string(m.Packet.Data) != want {
-			t.Fatalf("got %s, want %s", m.Packet.Data, want)
-		}
+	for wire, factory := range nodesOf {
+		t.Run(string(wire), func(t *testing.T) {
+			node := adaptertest.Start(t, factory(redistest.ClusterClient(t, servers)), string(wire), "/")
+			rooms := []string{"r0", "r1", "r2", "r3", "r4"}
+			for _, room := range rooms {
+				node.Enter(t, room)
+			}
+			e := emitterOf(t, redistest.ClusterClient(t, servers), EmitterConfig{Wire: wire})
+			const each, batched = 20, 100
+			emit := func(e *Emitter, from, to int) (err error) {
+				for i := from; i < to && err == nil; i++ {
+					err = e.To(rooms[i%len(rooms)]).Emit(t.Context(), "e", i)
+				}
+				return err
+			}
+			single := each * len(rooms)
+			if err := emit(e, 0, single); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Batch(t.Context(), func(e *Emitter) error { return emit(e, single, single+batched) }); err != nil {
+				t.Fatal(err)
+			}
+			last := map[string]int{}
+			for i, m := range node.Await(t, single+batched) {
+				var n int
+				if _, err := fmt.Sscanf(string(m.Packet.Data), `["e",%d]`, &n); err != nil {
+					t.Fatal(err)
+				}
+				if room := m.Target.Rooms[0]; n < last[room] || wire != WireSharded && n != i {
+					t.Fatalf("event %d is the one after %d in its room, %d in all", n, last[room], i)
+				}
+				last[m.Target.Rooms[0]] = n
+			}
+		})
 	}
 }
 

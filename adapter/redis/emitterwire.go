@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/internal/args"
 	"github.com/fanwire/fanwire/protocol/msgpack"
@@ -80,12 +82,22 @@ func (c *emitterCore) speaker(namespace string) *speaker {
 }
 
 func (c *emitterCore) protocol(namespace string) protocol {
-	return newClassic(Config{Key: c.cfg.Key, NoIDPattern: c.cfg.NoIDPattern}, emitterHost(namespace), emitterUID)
+	nodes, h := c.cfg.nodes(), emitterHost(namespace)
+	switch c.cfg.Wire {
+	case WireSharded:
+		return newSharded(nodes.Config, h, emitterUID)
+	case WireStreams:
+		return newStreamsWire(nodes, h, emitterUID)
+	}
+	return newClassic(nodes.Config, h, emitterUID)
 }
 
-// journal is that of a namespace, nil where none can be.
+// journal is that of a namespace, nil where none can be or need be: streams are
+// journals themselves, and on a Redis Cluster no script can publish on a sharded
+// channel of another master.
 func (c *emitterCore) journal(namespace string) *emitterJournal {
-	if c.cfg.NoJournal {
+	_, cluster := c.way.client.(*goredis.ClusterClient)
+	if c.cfg.NoJournal || c.cfg.Wire == WireStreams || cluster && c.cfg.Wire == WireSharded {
 		return nil
 	}
 	name := c.cfg.Key + "#" + namespace

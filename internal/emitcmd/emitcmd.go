@@ -35,8 +35,13 @@ type Command struct {
 	RedisPasswordFile string `type:"existingfile" help:"File with the password of Redis." placeholder:"FILE"`
 	RedisCluster      bool   `help:"The address is that of a node of a Redis Cluster."`
 
-	Key         string `default:"socket.io" help:"Prefix of the channels in Redis, as the nodes have it." placeholder:"PREFIX"`
-	NoIDPattern bool   `name:"no-id-pattern" help:"The nodes have NoIDPattern set."`
+	Adapter          string `enum:"classic,sharded,streams" default:"classic" help:"Adapter of the nodes: ${enum}." placeholder:"NAME"`
+	Key              string `default:"socket.io" help:"Prefix of the channels in Redis, as the nodes have it." placeholder:"PREFIX"`
+	NoIDPattern      bool   `name:"no-id-pattern" help:"Classic: the nodes have NoIDPattern set."`
+	SubscriptionMode string `enum:"dynamic,dynamic-private,static" default:"dynamic" help:"Sharded: subscription mode of the nodes (${enum})." placeholder:"MODE"`
+	StreamName       string `default:"socket.io" help:"Streams: name of the stream, as the nodes have it." placeholder:"NAME"`
+	StreamCount      int    `default:"1" help:"Streams: number of streams, as the nodes have it." placeholder:"N"`
+	MaxLen           int    `default:"10000" help:"Streams: about how many entries a stream has at most, as the nodes have it." placeholder:"N"`
 
 	Timeout time.Duration `default:"5s" help:"How long it may take."`
 	Verbose bool          `short:"v" help:"Say what was sent."`
@@ -139,7 +144,16 @@ func (c *Command) Run(ctx context.Context, in io.Reader, out io.Writer) error {
 }
 
 func (c *Command) config() redis.EmitterConfig {
-	return redis.EmitterConfig{Key: c.Key, NoIDPattern: c.NoIDPattern, Timeout: c.Timeout}
+	return redis.EmitterConfig{
+		Wire:             redis.Wire(c.Adapter),
+		Key:              c.Key,
+		NoIDPattern:      c.NoIDPattern,
+		SubscriptionMode: redis.SubscriptionMode(c.SubscriptionMode),
+		StreamName:       c.StreamName,
+		StreamCount:      c.StreamCount,
+		MaxLen:           c.MaxLen,
+		Timeout:          c.Timeout,
+	}
 }
 
 func (c *Command) send(ctx context.Context, e *redis.Emitter, values []any) error {
