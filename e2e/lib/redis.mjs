@@ -106,6 +106,10 @@ export class RedisCluster {
     return cluster;
   }
 
+  get url() {
+    return `redis://127.0.0.1:${this.servers[0].port}`;
+  }
+
   get flags() {
     return ["--redis-cluster", this.servers.map(({ port }) => `127.0.0.1:${port}`).join()];
   }

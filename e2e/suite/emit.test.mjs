@@ -10,25 +10,39 @@ import { join } from "node:path";
 import { Emitter } from "@socket.io/redis-emitter";
 
 import { call, connect, Inbox } from "../lib/client.mjs";
-import { useCluster } from "../lib/cluster.mjs";
+import { Cluster, useCluster } from "../lib/cluster.mjs";
 import { emit } from "../lib/emit.mjs";
+import { RedisCluster } from "../lib/redis.mjs";
 import { bytes } from "../lib/values.mjs";
 import { event, until } from "../lib/wait.mjs";
 
 const dir = mkdtempSync(join(tmpdir(), "fanwire-emit-"));
 after(() => rmSync(dir, { recursive: true }));
 
-// ADAPTERS are what the nodes run with, and what the command is told of it.
-const ADAPTERS = {
-  classic: { flags: [], args: [] },
-};
-
-for (const [adapter, { flags, args }] of Object.entries(ADAPTERS)) {
-  describe(`fanwire emit, ${adapter}`, () => suite(flags, args));
+// file makes one of n bytes.
+function file(n) {
+  const path = join(dir, String(n));
+  writeFileSync(path, bytes(n));
+  return path;
 }
 
-function suite(flags, common) {
-  const cluster = useCluster({ kinds: ["fanwire", "official", "fanwire"], flags, balancer: false });
+// CASES are what the nodes run with, and what the command is told of it.
+const CASES = {
+  classic: { options: {}, args: [] },
+  sharded: { options: { adapter: "sharded" }, args: ["--adapter", "sharded"] },
+  streams: { options: { adapter: "streams" }, args: ["--adapter", "streams"] },
+};
+
+for (const [name, { options, args }] of Object.entries(CASES)) {
+  describe(`fanwire emit, ${name}`, () => suite(options, args));
+}
+
+describe("fanwire emit, sharded on a Redis Cluster", () => {
+  suite({ adapter: "sharded", redis: RedisCluster, kinds: ["fanwire", "fanwire", "fanwire"] }, ["--adapter", "sharded", "--redis-cluster"]);
+});
+
+function suite(options, common) {
+  const cluster = useCluster({ kinds: ["fanwire", "official", "fanwire"], balancer: false, ...options });
 
   // run sends, which must succeed in silence.
   const run = async (args, options) => {
@@ -72,10 +86,8 @@ function suite(flags, common) {
   it("carries JSON, strings, files and standard input", async (t) => {
     const sockets = await trio(t);
     const got = sockets.map((s) => new Inbox(s, "news"));
-    const file = join(dir, "photo");
-    writeFileSync(file, bytes(100_000));
     const value = { a: [1, null, true, "é😀"], n: -5 };
-    await run(["news", JSON.stringify(value), `@${file}`, "=text", "-"], { input: "[1.5]\n" });
+    await run(["news", JSON.stringify(value), `@${file(100_000)}`, "=text", "-"], { input: "[1.5]\n" });
     await run(["-r", "all", "news", "@-"], { input: bytes(1000, 2) });
     for (const inbox of got) {
       assert.deepEqual(await inbox.take(2), [[value, bytes(100_000), "text", [1.5]], [bytes(1000, 2)]]);
@@ -144,6 +156,41 @@ function suite(flags, common) {
   });
 }
 
+for (const [name, { options, args }] of Object.entries(CASES)) {
+  it(`fanwire emit, ${name}: who was away gets what was sent`, async (t) => {
+    const cluster = new Cluster({ ...options, kinds: ["fanwire", "fanwire"], flags: ["--recovery", "60000"], balancer: false });
+    await cluster.start();
+    t.after(() => cluster.stop());
+    const run = async (...more) => assert.equal((await emit(cluster.redis, [...args, ...more])).code, 0);
+    const socket = await connect(t, cluster.nodes[0].url, { reconnection: false });
+    const other = await connect(t, cluster.nodes[1].url);
+    const { id } = socket;
+    await call(socket, "join", ["r1"]);
+    const got = new Inbox(socket, "news");
+    await run("news", "0");
+    await got.take();
+    for (let round = 1; round <= 3; round++) {
+      const gone = event(socket, "disconnect");
+      socket.io.engine.close();
+      await gone;
+      await until("the server to see the loss", async () => (await call(other, "sockets", { from: "io", to: [id] })).length === 0);
+      await run("news", String(round), "=all");
+      await run("news", String(round), `@${file(300)}`, "-r", "r1");
+      await run("news", String(round), "=volatile", "--volatile");
+      await run("news", String(round), "=excepted", "-x", "r1");
+      await run("news", String(round), "=id", "-r", id);
+      socket.io.uri = cluster.nodes[round % 2].url;
+      const connected = event(socket, "connect");
+      socket.connect();
+      await connected;
+      assert.deepEqual([socket.recovered, socket.id], [true, id]);
+      await run("news", String(round), "=live");
+      const items = (await got.take(4)).map((all) => all.slice(0, 2)); // without the offset
+      assert.deepEqual(items, [[round, "all"], [round, bytes(300)], [round, "id"], [round, "live"]]);
+    }
+  });
+}
+
 describe("fanwire emit beside the official emitter", () => {
   const cluster = useCluster({ kinds: ["fanwire"], balancer: false });
   let publisher;
@@ -160,15 +207,12 @@ describe("fanwire emit beside the official emitter", () => {
     ear.disconnect();
   });
 
-  const file = join(dir, "bytes");
-  writeFileSync(file, bytes(300));
-
   // CALLS are calls of the official emitter and their command lines.
   const value = { k: [true, null, 1.5, -5, 300, 1e10, "é😀"], n: {} };
   const CALLS = [
     [(e) => e.emit("e"), ["e"]],
     [(e) => e.emit("e", 1, value, "x"), ["e", "1", JSON.stringify(value), "=x"]],
-    [(e) => e.to("r1").emit("e", bytes(300), 1), ["-r", "r1", "e", `@${file}`, "1"]],
+    [(e) => e.to("r1").emit("e", bytes(300), 1), ["-r", "r1", "e", `@${file(300)}`, "1"]],
     [(e) => e.to(["r1", "r2"]).to("r1").except(["x", "röm"]).emit("e"), ["-r", "r1", "-r", "r2", "-r", "r1", "-x", "x", "-x", "röm", "e"]],
     [(e) => e.of("chat").to("röm #*").emit("e"), ["-n", "chat", "-r", "röm #*", "e"]],
     [(e) => e.volatile.compress(false).emit("e"), ["--volatile", "--no-compress", "e"]],
