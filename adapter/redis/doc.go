@@ -24,6 +24,16 @@
 // into the namespace's inbox; the worker decodes. No queue waits for the
 // other side: each is bounded and drops its oldest (HRD-61, HRD-63).
 //
+// # Streams
+//
+// [NewStreamsAdapter] is compatible with npm @socket.io/redis-streams-adapter. Its
+// events are entries of streams, added through the outbox like everything else.
+// [streamFeed.run] reads them over a connection of its own: one for a node, on a
+// Redis Cluster one for each stream. It hands entries to the inboxes and waits while
+// one is half full: the stream holds the rest. [streamJournal] is the journal on that
+// wire (docs/decisions/0005-streams.md); a Publish that waits for its event to come
+// back holds no lock. streamFeed.mu is before streamJournal.mu.
+//
 // # Emitter
 //
 // [NewEmitter] is for programs that are no node. It has no goroutine and no queue:
