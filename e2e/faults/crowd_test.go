@@ -77,14 +77,13 @@ func crowd(words []string) int {
 
 func tell(v map[string]string) { _ = json.NewEncoder(os.Stdout).Encode(v) }
 
-// comeBack connects to one of several nodes. What official clients wait is half a
-// second to a second and a half; these come within half a second, and again after
-// what official clients wait for the next attempts.
+// comeBack connects to one of several nodes: within half a second, where official
+// clients take up to a second and a half, and again as they do.
 func comeBack(ctx context.Context, urls []string, i int, refused *atomic.Int64) (*raw, error) {
-	for attempt := range 20 {
+	for attempt := range 30 {
 		pause := time.Duration(rand.Int64N(int64(500 * time.Millisecond)))
 		if attempt > 0 {
-			pause += min(time.Duration(attempt)*time.Second, 5*time.Second) / 2
+			pause = time.Duration((0.5 + rand.Float64()) * float64(min(time.Second<<min(attempt, 3), 5*time.Second)))
 		}
 		time.Sleep(pause) // what the client itself waits
 		c, err := dialRaw(ctx, urls[(i+attempt)%len(urls)], &rawDialer)

@@ -16,18 +16,19 @@ import (
 
 // setup says what a rig consists of. Zero fields have defaults.
 type setup struct {
-	nodes    int      // 3
-	clients  int      // 300
-	rate     int      // events a second in all, 1,000
-	flags    []string // of the nodes, besides those for Redis
-	redis    []string // flags for a Redis that exists; by default one is started
-	proxies  bool     // one between each node and Redis
-	balanced bool     // clients go through HAProxy
-	wrap     func(node int) []string
-	env      func(node int) []string
-	serving  int  // clients go to the first nodes only; all by default
-	restarts bool // nodes may end
-	official int  // official clients, through HAProxy
+	nodes     int      // 3
+	clients   int      // 300
+	rate      int      // events a second in all, 1,000
+	flags     []string // of the nodes, besides those for Redis
+	nodeFlags func(node int) []string
+	redis     []string // flags for a Redis that exists; by default one is started
+	proxies   bool     // one between each node and Redis
+	balanced  bool     // clients go through HAProxy
+	wrap      func(node int) []string
+	env       func(node int) []string
+	serving   int  // clients go to the first nodes only; all by default
+	restarts  bool // nodes may end
+	official  int  // official clients, through HAProxy
 }
 
 // rig is a cluster under load.
@@ -115,6 +116,9 @@ func (g *rig) addNode(i int) {
 		env = g.setup.env(i)
 	}
 	flags = append(flags[:len(flags):len(flags)], g.setup.flags...)
+	if g.setup.nodeFlags != nil {
+		flags = append(flags, g.setup.nodeFlags(i)...)
+	}
 	g.nodes = append(g.nodes, startServer(g.t, fmt.Sprintf("n%d", i+1), flags, wrap, env...))
 }
 

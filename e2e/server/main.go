@@ -35,6 +35,7 @@ type options struct {
 	recovery                      int // ms
 	drain                         time.Duration
 	drainStatus                   int
+	handshakes                    int // a second
 	control                       string
 	sentinel, cluster             string
 	adapter, mode                 string
@@ -55,6 +56,7 @@ func parseFlags() options {
 	flag.IntVar(&o.recovery, "recovery", 0, "milliseconds that a client may be away; 0: it cannot recover")
 	flag.DurationVar(&o.drain, "drain", 0, "time over which clients are let go on SIGTERM; 0 ends them all at once, with nothing delivered before")
 	flag.IntVar(&o.drainStatus, "drain-status", http.StatusServiceUnavailable, "of /readyz while draining; HAProxy takes 404 for it")
+	flag.IntVar(&o.handshakes, "handshakes", 0, "new sessions a second, and at once; 0: no bound")
 	flag.StringVar(&o.control, "control", "", "address of the control port; none without")
 	flag.StringVar(&o.sentinel, "redis-sentinel", "", "the master's name and the sentinel's address, as name@host:port, instead of -redis")
 	flag.StringVar(&o.cluster, "redis-cluster", "", "some addresses of a Redis Cluster, by comma, instead of -redis")
@@ -132,6 +134,7 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 		PingTimeout:  time.Duration(o.pingTimeout) * time.Millisecond,
 		MaxPayload:   o.maxPayload,
 	}
+	cfg.Limits.HandshakeRate, cfg.Limits.HandshakeBurst = float64(o.handshakes), o.handshakes
 	if o.recovery > 0 {
 		cfg.Recovery = &node.Recovery{MaxDisconnection: time.Duration(o.recovery) * time.Millisecond}
 	}
