@@ -205,6 +205,8 @@ func addStats(a *adapter.Stats, b adapter.Stats, live bool) {
 	a.Ignored += b.Ignored
 	a.BadMessages += b.BadMessages
 	a.ReceiveDropped += b.ReceiveDropped
+	a.Missed += b.Missed
+	a.Duplicates += b.Duplicates
 	a.Resubscriptions += b.Resubscriptions
 	a.Kept += b.Kept
 	a.KeptBytes += b.KeptBytes

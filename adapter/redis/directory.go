@@ -18,6 +18,10 @@ func (a *member) Peers(ctx context.Context) (named []adapter.Peer, unnamed int, 
 	if l == nil {
 		return nil, 0, adapter.ErrClosed
 	}
+	return l.peers(ctx, a)
+}
+
+func (l *link) peers(ctx context.Context, a *member) (named []adapter.Peer, unnamed int, err error) {
 	channel := a.protocol.countChannel()
 	list := l.registry.candidates(a.host.Namespace())
 	channels := []string{channel}

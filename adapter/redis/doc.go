@@ -46,8 +46,19 @@
 // new one and subscribes everything anew before Ready is nil again. Meanwhile the
 // publishing goroutine asks Redis with PING, never with a message, and holds the
 // outbox back until as many nodes are subscribed as before. A message that was
-// written but not answered is not sent again: it may have been published. It is
-// counted as a publish error, so that the counter is what was lost at most.
+// written but not answered may have been published. It is sent again if all nodes
+// of the namespace are ours then, which drop a second copy; else it is counted as
+// a publish error, so that the counter is what was lost at most.
+//
+// # Numbers
+//
+// Every message of a member but answers has a number in its channel (sequence.go).
+// Receivers count what never comes as Missed, their own drops included, and drop
+// what comes twice. Bulletins (registry.go), once a second on the channel
+// fanwire#nodes#<Key>, claim the last numbers of channels that went quiet, and tell
+// the nodes of each other. What a killed node had not handed to Redis, and what was
+// said on a room's channel before the first message that arrived there, is not
+// known. With a journal, what is missed here may still be read there.
 //
 // On a Redis Cluster with sharded channels the same holds for each master's
 // connection. When a slot goes to another master, by order or because a master

@@ -40,7 +40,8 @@ type item struct {
 	lane    lane
 	to      *counters // of the sender
 	quiet   bool      // nobody is told if it is dropped, or waits for it
-	counted bool      // it has a number by which receivers know a second copy
+	from    *member   // if it has a number by which receivers know a second copy
+	unsure  bool      // it was written once and not answered: Redis may have taken it
 	entry   *entry    // of XADD
 }
 
@@ -121,9 +122,12 @@ func (it *item) countKept(ok bool) {
 
 // dropped counts it as given up.
 func (it *item) dropped() {
-	if it.isKept() {
+	switch {
+	case it.isKept():
 		it.countKept(false)
-	} else {
+	case it.unsure:
+		it.to.publishErrors.Add(1)
+	default:
 		it.to.publishDropped.Add(1)
 	}
 	it.tell("", adapter.ErrBacklog)

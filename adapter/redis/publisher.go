@@ -38,6 +38,7 @@ const (
 	settleMin   = 400 * time.Millisecond
 	settleMax   = reconnectMax
 	countEvery  = 10 * time.Second // how often a publishing node counts the nodes
+	vouchWait   = 300 * time.Millisecond
 )
 
 // publishCmd is the command of an item, at most once: whatever the caller's
@@ -52,8 +53,8 @@ func (publishCmd) NoRetry() bool { return true }
 
 // wireBytes is an argument that knows whether go-redis has begun to write it. A
 // message that was not written can be published later without doubt. One that
-// was written and not answered may have been published: it is counted as lost,
-// since to send it again might double it.
+// was written and not answered may have been published: to send it again might
+// double it, but at receivers that know it by its number (see vouch).
 type wireBytes struct {
 	b       []byte
 	written bool
@@ -137,21 +138,61 @@ func (l *link) recover(ctx context.Context, batch []item) []item {
 	l.poll(ctx, restoreWait, l.subs.complete)
 	l.settle(ctx)
 	l.failing, l.countedAt = false, time.Time{}
-	return l.out.expire(batch, time.Now())
+	return l.vouch(ctx, l.out.expire(batch, time.Now()))
+}
+
+// vouch keeps what is safe to be sent a second time: where all nodes are ours, which
+// drop a second copy by its number (HRD-62). The rest of what was not answered is
+// lost, as far as anybody knows.
+func (l *link) vouch(ctx context.Context, batch []item) (kept []item) {
+	safe := map[*member]bool{}
+	var lost []item
+	kept = batch[:0]
+	for _, it := range batch {
+		if it.unsure {
+			if _, asked := safe[it.from]; !asked {
+				safe[it.from] = l.onlyOurs(ctx, it.from)
+			}
+			if !safe[it.from] {
+				it.dropped()
+				lost = append(lost, it)
+				continue
+			}
+		}
+		kept = append(kept, it)
+	}
+	l.out.done(lost)
+	return kept
+}
+
+// onlyOurs tells whether all nodes of a namespace are known by name. Those that are
+// about to be are given a moment.
+func (l *link) onlyOurs(ctx context.Context, a *member) (ok bool) {
+	l.poll(ctx, vouchWait, func() bool {
+		_, unnamed, err := l.peers(ctx, a)
+		ok = err == nil && unnamed == 0
+		return ok
+	})
+	return ok
 }
 
 // settle waits for the other nodes after an outage. On a Redis Cluster with sharded
 // channels to count them on one server says little about the others.
 func (l *link) settle(ctx context.Context) {
-	if l.nodes == 0 || l.slotted() {
+	channel := l.counted.Load()
+	nodes := l.nodes
+	if channel != nil {
+		nodes = max(nodes, l.registry.expected(*channel))
+	}
+	if nodes == 0 || l.slotted() {
 		await(ctx, nil, settleMin)
 	}
-	if l.nodes == 0 {
+	if nodes == 0 {
 		return
 	}
 	l.poll(ctx, settleMax, func() bool {
-		n, err := l.subscribers(ctx, *l.counted.Load())
-		return err == nil && n >= l.nodes
+		n, err := l.subscribers(ctx, *channel)
+		return err == nil && n >= nodes
 	})
 }
 
@@ -227,9 +268,19 @@ func (l *link) leftOver(items []item, cmds []publishCmd) []bool {
 	for i := len(items) - 1; i >= 0; i-- {
 		way := l.way(&items[i])
 		passed[way] = passed[way] || cmds[i].sent()
-		left[i] = !passed[way] && cmds[i].retriable()
+		left[i] = !passed[way] && (cmds[i].retriable() || items[i].repeatable(cmds[i]))
 	}
 	return left
+}
+
+// repeatable tells whether receivers will know it if Redis has taken it already,
+// without an answer; and it marks it. An entry of a stream would stay there twice.
+func (it *item) repeatable(c publishCmd) bool {
+	if it.from == nil || it.verb == verbXAdd || c.sent() || isRefusal(c.Err()) {
+		return false
+	}
+	it.unsure = true
+	return true
 }
 
 // isRefusal tells whether Redis has answered, if only with an error. Then it is not

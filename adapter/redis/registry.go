@@ -435,3 +435,23 @@ func (r *registry) candidates(namespace string) (list []candidate) {
 	}
 	return list
 }
+
+// expected is how many nodes there should be on the channel that each node of a
+// namespace has, as far as they are known; 0 if nothing is.
+func (r *registry) expected(channel string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for namespace, m := range r.members {
+		if m.protocol.countChannel() != channel {
+			continue
+		}
+		n := 1
+		for _, other := range r.nodes {
+			if _, ok := other.spaces[namespace]; ok && r.livesLocked(other) {
+				n++
+			}
+		}
+		return n
+	}
+	return 0
+}

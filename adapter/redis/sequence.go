@@ -305,7 +305,7 @@ func (a *member) numberLocked(it *item) extras {
 		return extras{}
 	}
 	id, _ := a.protocol.sequence(delivery{channel: it.channel})
-	it.counted = true
+	it.from = a
 	return extras{number: a.numbers.next(id, it.verb == verbXAdd)}
 }
 
