@@ -160,7 +160,8 @@ func (r *replay) Offset(text string) string {
 // between the two, would keep it from being over: after a while the journal is
 // asked to hand them to all.
 func (r *replay) Over() bool {
-	if !r.over && time.Since(r.began) > repairAfter && time.Since(r.asked) > repairAfter {
+	late := !r.over && time.Since(r.began) > repairAfter && time.Since(r.asked) > repairAfter
+	if late && !r.journal.pos.covers(r.ahead) {
 		r.asked = time.Now()
 		r.journal.wantRepair()
 	}
