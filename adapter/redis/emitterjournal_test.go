@@ -20,7 +20,7 @@ import (
 const (
 	journalOfRoot = "fanwire:journal:{socket.io#/}"
 	stateOfRoot   = "fanwire:emitter:{socket.io#/}"
-	membersOfRoot = "fanwire#journal#socket.io#/#"
+	membersOfRoot = "fanwire#journal#{socket.io#/#}"
 )
 
 // beginJournal makes the stream that nodes with recovery make.

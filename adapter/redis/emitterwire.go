@@ -100,11 +100,11 @@ func (c *emitterCore) journal(namespace string) *emitterJournal {
 	if c.cfg.NoJournal || c.cfg.Wire == WireStreams || cluster && c.cfg.Wire == WireSharded {
 		return nil
 	}
-	name := c.cfg.Key + "#" + namespace
+	stream, members := journalNames(c.cfg.Key, namespace)
 	return &emitterJournal{
-		key:     "fanwire:journal:{" + name + "}",
+		key:     stream,
 		state:   emitterState(c.cfg.Key, namespace),
-		members: "fanwire#journal#" + name + "#",
+		members: members,
 		wire:    wire{uid: emitterUID, namespace: namespace},
 		entries: 200_000,
 		bytes:   64 << 20,

@@ -25,6 +25,10 @@ const (
 	// journalSlack is how much earlier than its time a client's offset is looked
 	// for: what had been appended by then was delivered by the time of the offset.
 	journalSlack = 2 * time.Second
+	// journalGrid is how far apart replays begin to read, and journalPast how far
+	// back a new node looks for the numbers of others: further than any replay.
+	journalGrid = 4 * time.Second
+	journalPast = 10 * time.Second
 	// journalCache is how many bytes of entries are held while clients recover.
 	journalCache = 16 << 20
 )
@@ -63,12 +67,20 @@ type journal struct {
 	repairing repairing // owned by the member's worker
 }
 
+// journalNames are the key of the stream, and the channel of all members. That has
+// the slot of K#N#, the channel of the sharded wire, so that both keep one order.
+func journalNames(key, namespace string) (stream, members string) {
+	name := key + "#" + namespace
+	return "fanwire:journal:{" + name + "}", "fanwire#journal#{" + name + "#}"
+}
+
 func newJournal(m *member, namespace string) *journal {
+	stream, shared := journalNames(m.cfg.Key, namespace)
 	j := &journal{
 		member:  m,
 		wire:    wire{uid: m.uid, namespace: namespace},
-		key:     "fanwire:journal:{" + m.cfg.Key + "#" + namespace + "}",
-		shared:  "fanwire#journal#" + m.cfg.Key + "#" + namespace + "#",
+		key:     stream,
+		shared:  shared,
 		keep:    m.host.RecoveryWindow() + journalMargin,
 		pos:     newPositions(m.uid),
 		wake:    make(chan struct{}, 1),
@@ -136,6 +148,10 @@ func (j *journal) publish(it item, m *adapter.Message) (adapter.Placed, error) {
 	shared := isArray(it.payload)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.link != nil && a.link.slotted() {
+		// Channels of several masters have no common order, which offsets need.
+		it.channel = a.protocol.countChannel()
+	}
 	x := a.numberLocked(&it)
 	x.kept = j.nextLocked(len(payload))
 	a.protocol.stamp(&it, x)

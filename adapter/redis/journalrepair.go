@@ -55,7 +55,7 @@ func (j *journal) before(kind routeKind) {
 	switch {
 	case kind == routeLost:
 		r.lost, r.holding = true, time.Now().Add(holdFor)
-	case kind == routeRestored && r.lost:
+	case kind == routeRestored:
 		r.lost, r.holding = false, time.Time{}
 		r.wanted.Store(true)
 	case r.isHolding() && (time.Now().After(r.holding) || len(r.held) >= maxHeld):

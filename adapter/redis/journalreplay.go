@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -34,7 +35,11 @@ func (j *journal) replay(ctx context.Context, text string, wants func(*adapter.M
 		}
 		r.events = append(r.events, m)
 	}
-	if err := r.read(ctx, j, begin, had.at, end); err != nil {
+	err = r.read(ctx, j, begin, had.at, end)
+	switch {
+	case errors.Is(err, errStreamLost):
+		return nil, adapter.ErrLost
+	case err != nil:
 		return nil, err
 	}
 	if r.lost || !r.got.covers(expected) {
@@ -57,7 +62,10 @@ func newReading(had vector) *reading { return &reading{got: slices.Clone(had)} }
 
 // read reads the entries from begin, a time of Redis, up to end.
 func (r *reading) read(ctx context.Context, j *journal, begin, at int64, end entryID) error {
-	from := entryID{ms: uint64(max(begin, 0))}
+	begun := entryID{ms: uint64(max(begin, 0))}
+	// Clients of the same few seconds begin at the same entry, so that the first of
+	// them reads for all.
+	from := entryID{ms: begun.ms - begun.ms%uint64(journalGrid.Milliseconds())}
 	var first *journalEntry
 	since, err := j.cache.read(ctx, from, end, func(entries []*journalEntry) {
 		if first == nil {
@@ -72,7 +80,7 @@ func (r *reading) read(ctx context.Context, j *journal, begin, at int64, end ent
 	}
 	// Nothing is missing in front if the stream reaches back to begin, or is no
 	// older than the offset because it was the first of its kind.
-	whole := since.compare(from) <= 0 || first != nil && first.isFirst && int64(first.id.ms) <= at
+	whole := since.compare(begun) <= 0 || first != nil && first.isFirst && int64(first.id.ms) <= at
 	r.lost = r.lost || !whole
 	return nil
 }

@@ -93,7 +93,7 @@ func (j *journal) begun() {
 // catchUp takes the numbers of what others have just kept: it is not for sockets
 // that come later.
 func (j *journal) catchUp(ctx context.Context, to entryID) error {
-	from := entryID{ms: to.ms - min(to.ms, uint64((2*journalSlack).Milliseconds()))}
+	from := entryID{ms: to.ms - min(to.ms, uint64(journalPast.Milliseconds()))}
 	_, err := j.cache.read(ctx, from, to, func(entries []*journalEntry) {
 		for _, e := range entries {
 			if e.publisher != "" {

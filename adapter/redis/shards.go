@@ -43,6 +43,7 @@ type shards struct {
 	swept             time.Time
 	completed, broken bool
 	restored          bool // the members have to be told
+	displaced         bool // likewise
 }
 
 // slotHome is where the channels of a slot are.
@@ -94,6 +95,10 @@ func (s *shards) round(ctx context.Context) (pause time.Duration) {
 	if trouble {
 		s.link.reload(ctx)
 	}
+	if s.displaced {
+		s.displaced = false
+		s.link.tell(routeLost)
+	}
 	masters, err := s.lookUp(ctx, asked)
 	if ctx.Err() != nil {
 		return 0
@@ -138,6 +143,7 @@ func (s *shards) clear(f *feed, after time.Time) bool {
 	if len(gone) > 0 {
 		f.subs.moveLocked(s.lobby, func(slot uint16) bool { return gone[slot] })
 	}
+	s.displaced = s.displaced || len(gone) > 0
 	return len(gone) > 0
 }
 
