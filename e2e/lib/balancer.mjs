@@ -11,6 +11,8 @@ import { until } from "./wait.mjs";
 const RECIPES = {
   "haproxy-cookie": { file: "haproxy-cookie.cfg", command: (config) => ["haproxy", "-db", "-f", config] },
   "haproxy-sid": { file: "haproxy-sid.cfg", command: (config) => ["haproxy", "-db", "-f", config] },
+  "haproxy-roundrobin": { file: "haproxy-roundrobin.cfg", command: (config) => ["haproxy", "-db", "-f", config] },
+  "nginx-roundrobin": { file: "nginx-roundrobin.conf", command: (config) => ["nginx", "-c", config] },
   "nginx-sid": { file: "nginx-sid.conf", command: (config) => ["nginx", "-c", config] },
 };
 

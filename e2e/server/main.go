@@ -40,6 +40,7 @@ type options struct {
 	sentinel, cluster             string
 	adapter, mode                 string
 	quiet                         bool
+	advertise                     bool
 }
 
 func parseFlags() options {
@@ -61,6 +62,7 @@ func parseFlags() options {
 	flag.StringVar(&o.sentinel, "redis-sentinel", "", "the master's name and the sentinel's address, as name@host:port, instead of -redis")
 	flag.StringVar(&o.cluster, "redis-cluster", "", "some addresses of a Redis Cluster, by comma, instead of -redis")
 	flag.StringVar(&o.mode, "subscription-mode", "", "of the sharded adapter")
+	flag.BoolVar(&o.advertise, "advertise", false, "take requests that other nodes hand on")
 	flag.BoolVar(&o.quiet, "quiet", false, "log no debug records")
 	flag.Parse()
 	return o
@@ -101,6 +103,11 @@ func run(ctx context.Context, o options) error {
 	}
 	if err := ln.Start(o.listen); err != nil {
 		return err
+	}
+	if o.advertise {
+		if err := srv.Advertise(ln.URL()); err != nil {
+			return err
+		}
 	}
 	if o.control != "" {
 		stop, err := startControl(srv, o.nodeID, o.control)
