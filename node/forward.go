@@ -244,6 +244,11 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request, sid string) bo
 		f.srv.engine.Overloaded(w, r)
 		return true
 	}
+	if f.srv.starting.Err() != nil { // shutting down
+		f.now.Add(-1)
+		f.srv.engine.Overloaded(w, r)
+		return true
+	}
 	key := f.waitKey(r.Context(), d)
 	if key == nil {
 		f.now.Add(-1)
@@ -271,17 +276,19 @@ func (h *handover) serve() bool {
 		return true
 	}
 	// The request's context ends with the handler, a tunnel's does not.
-	ctx, cancel := context.WithCancel(h.f.srv.starting)
+	ctx, cancel := context.WithCancel(context.Background())
 	detach := context.AfterFunc(h.r.Context(), cancel)
-	out := h.request().WithContext(ctx)
-	res, err := h.f.transport.RoundTrip(out)
+	stay := h.leaveOnShutdown(cancel)
+	res, err := h.f.transport.RoundTrip(h.request(h.r.Method).WithContext(ctx))
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
+		stay()
 		detach()
 		h.tunnel(res, cancel)
 		return true
 	}
 	defer h.done()
 	defer cancel()
+	defer stay()
 	defer detach()
 	if err != nil {
 		return h.failed(err)
@@ -296,7 +303,8 @@ func (h *handover) done() { h.f.now.Add(-1) }
 
 // request is h.r as it goes to the owner: what the client and its balancers sent,
 // Host and Origin included, which the owner compares again (HRD-13), with a hop.
-func (h *handover) request() *http.Request {
+// Instead of the client's method there may be one for the client's poll.
+func (h *handover) request(method string) *http.Request {
 	u, err := url.ParseRequestURI(requestURI(h.r))
 	if err != nil { // net/http has parsed it before
 		u = &url.URL{Path: h.r.URL.Path, RawQuery: h.r.URL.RawQuery}
@@ -310,9 +318,9 @@ func (h *handover) request() *http.Request {
 	if _, ok := header["User-Agent"]; !ok {
 		header["User-Agent"] = nil // net/http would add its own
 	}
-	header[hopHeader] = []string{h.key.sign(h.f.srv.cfg.NodeID, h.owner, h.r.Method, u.RequestURI(), h.r.RemoteAddr)}
-	out := &http.Request{Method: h.r.Method, URL: u, Host: h.r.Host, Header: header}
-	if h.r.Method == http.MethodPost && h.r.ContentLength != 0 {
+	header[hopHeader] = []string{h.key.sign(h.f.srv.cfg.NodeID, h.owner, method, u.RequestURI(), h.r.RemoteAddr)}
+	out := &http.Request{Method: method, URL: u, Host: h.r.Host, Header: header}
+	if method == http.MethodPost && h.r.ContentLength != 0 {
 		h.body = newRelayBody(h.w, h.r, int64(h.f.srv.cfg.MaxPayload))
 		out.Body, out.ContentLength = h.body, h.r.ContentLength
 	}

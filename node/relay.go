@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -108,6 +109,40 @@ func (b *relayBody) read() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err == io.EOF || b.got == b.want
+}
+
+// relayLeave is how long requests that are handed on may take once Shutdown has
+// begun.
+const relayLeave = time.Second
+
+// leaveOnShutdown ends the request soon after Shutdown has begun: a poll by asking
+// the owner for an answer, so that its client polls anew, elsewhere, and loses
+// nothing; by cancel what has no answer then. The function it returns ends the
+// watch.
+func (h *handover) leaveOnShutdown(cancel context.CancelFunc) (stay func()) {
+	over := make(chan struct{})
+	left := make(chan struct{})
+	stop := context.AfterFunc(h.f.srv.starting, func() {
+		defer close(left)
+		defer cancel()
+		ctx, done := context.WithTimeout(context.Background(), relayLeave)
+		defer done()
+		if h.r.Method == http.MethodGet {
+			if res, err := h.f.transport.RoundTrip(h.request(http.MethodDelete).WithContext(ctx)); err == nil {
+				_ = res.Body.Close()
+			}
+		}
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+	})
+	return func() {
+		close(over)
+		if !stop() {
+			<-left
+		}
+	}
 }
 
 // answer passes the owner's answer on. Its headers take the place of those that

@@ -29,6 +29,7 @@ type pollState struct {
 // poll is a GET that waits. Whoever has something for it sends to wake.
 type poll struct {
 	ready   chan struct{} // capacity 1
+	over    chan struct{} // of a relayed one: closed when it does not wait any more
 	relayed bool          // by another node
 	query   string        // of a relayed one, if no other poll has the same
 	taken   []*Packet     // of a relayed one; guarded by Session.mu
@@ -37,8 +38,9 @@ type poll struct {
 // post is a POST on its way.
 type post struct {
 	rc      *http.ResponseController
-	relayed bool // by another node
-	reading bool // guarded by Session.mu
+	over    chan struct{} // of a relayed one: closed when it is through
+	relayed bool          // by another node
+	reading bool          // guarded by Session.mu
 }
 
 // stopReadingLocked wakes the reader of p, which sees then that it is not wanted.
@@ -107,6 +109,9 @@ func (s *Session) lingerLocked(c Close) bool {
 
 // servePoll answers a GET of a session.
 func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
+	if !s.yield(r, pendingPoll) {
+		return
+	}
 	s.mu.Lock()
 	switch {
 	case s.state == stateClosed:
@@ -125,6 +130,9 @@ func (s *Session) servePoll(w http.ResponseWriter, r *http.Request) {
 	}
 	p := newPoll(r)
 	s.replaceLocked(p)
+	if p.relayed {
+		defer close(p.over)
+	}
 	closing := s.state == stateClosing && s.out.empty()
 	s.mu.Unlock()
 	if closing {
@@ -329,6 +337,9 @@ func (s *Session) checkPost(w http.ResponseWriter, r *http.Request, binary bool)
 		w.WriteHeader(http.StatusUnsupportedMediaType) // HRD-23
 		return nil
 	}
+	if !s.yield(r, pendingPost) {
+		return nil
+	}
 	s.mu.Lock()
 	switch {
 	case s.state == stateClosed:
@@ -346,7 +357,7 @@ func (s *Session) checkPost(w http.ResponseWriter, r *http.Request, binary bool)
 		return nil
 	}
 	s.polling.post.stopReadingLocked() // its relay is gone (HRD-22)
-	p := &post{rc: http.NewResponseController(w), relayed: isRelayed(r), reading: true}
+	p := newPost(w, r)
 	s.polling.post = p
 	s.mu.Unlock()
 	return p
@@ -358,6 +369,7 @@ func (s *Session) endPost(p *post) {
 	if s.polling != nil && s.polling.post == p {
 		s.polling.post = nil
 	}
+	p.endLocked()
 	s.mu.Unlock()
 }
 

@@ -29,10 +29,71 @@ func isRelayed(r *http.Request) bool { return r.Context().Value(relayedKey{}) !=
 // newPoll is the poll of a request.
 func newPoll(r *http.Request) *poll {
 	p := &poll{ready: make(chan struct{}, 1), relayed: isRelayed(r)}
-	if p.relayed && hasStamp(r.URL.RawQuery) {
-		p.query = r.URL.RawQuery
+	if p.relayed {
+		p.over = make(chan struct{})
+		if hasStamp(r.URL.RawQuery) {
+			p.query = r.URL.RawQuery
+		}
 	}
 	return p
+}
+
+// newPost is the POST of a request.
+func newPost(w http.ResponseWriter, r *http.Request) *post {
+	p := &post{rc: http.NewResponseController(w), relayed: isRelayed(r), reading: true}
+	if p.relayed {
+		p.over = make(chan struct{})
+	}
+	return p
+}
+
+// endLocked tells whoever waits for p that it is through. It may be called again.
+func (p *post) endLocked() {
+	if p.over != nil {
+		close(p.over)
+		p.over = nil
+	}
+}
+
+// relayYield is how long a request waits for a relayed one in its place.
+const relayYield = time.Second
+
+// yield waits for a relayed request that is where r is to be: one of the two is
+// what a dead relay has left, and may be the later one to arrive; its end shows
+// soon. It returns false if that is r.
+func (s *Session) yield(r *http.Request, find func(*pollState) <-chan struct{}) bool {
+	var over <-chan struct{}
+	s.mu.Lock()
+	if s.polling != nil {
+		over = find(s.polling)
+	}
+	s.mu.Unlock()
+	if over == nil {
+		return true
+	}
+	t := time.NewTimer(relayYield)
+	defer t.Stop()
+	select {
+	case <-over:
+	case <-t.C:
+	case <-r.Context().Done():
+		return false
+	}
+	return true
+}
+
+func pendingPoll(ps *pollState) <-chan struct{} {
+	if ps.get == nil {
+		return nil
+	}
+	return ps.get.over
+}
+
+func pendingPost(ps *pollState) <-chan struct{} {
+	if ps.post == nil {
+		return nil
+	}
+	return ps.post.over
 }
 
 // hasStamp tells whether the query has the value that clients choose anew for
@@ -107,4 +168,15 @@ func (s *Session) pollLost(p *poll, cause error) {
 // abandonedLocked tells that no poll has followed on one that was cut.
 func (s *Session) abandonedLocked(now int64) bool {
 	return s.state == stateOpen && s.polling != nil && s.polling.grace != 0 && now >= s.polling.grace
+}
+
+// releaseRelayed answers a relayed poll that waits, since its relay is about to go:
+// after a noop the client polls anew.
+func (s *Session) releaseRelayed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ps := s.polling; s.state == stateOpen && ps != nil && ps.get != nil && ps.get.relayed && s.out.empty() {
+		s.out.addPacket(noopPacket)
+		ps.wake()
+	}
 }

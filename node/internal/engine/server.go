@@ -141,6 +141,9 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, q *query) 
 		sess.servePoll(w, r)
 	case r.Method == http.MethodPost:
 		sess.servePost(w, r)
+	case r.Method == http.MethodDelete && isRelayed(r):
+		sess.releaseRelayed()
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		w.WriteHeader(http.StatusInternalServerError) // EIO-E-08
 	}
