@@ -34,7 +34,7 @@ func TestF04(t *testing.T) {
 // F05: one master of a Redis Cluster dies, its replica takes over.
 func TestF05(t *testing.T) {
 	fault(t, "F05", "Redis Cluster master lost", func(r *run) {
-		masters, replicas := startReplicatedCluster(r, 3)
+		masters, replicas := redistest.StartReplicatedCluster(r.t, 3)
 		var addrs []string
 		for _, s := range append(masters[:3:3], replicas...) {
 			addrs = append(addrs, s.Addr)
@@ -62,38 +62,6 @@ func TestF05(t *testing.T) {
 
 // clusterAdapter is the wire for a Redis Cluster.
 var clusterAdapter = []string{"-adapter", "sharded"}
-
-// startReplicatedCluster starts a Redis Cluster with a replica for each master.
-func startReplicatedCluster(r *run, n int) (masters, replicas []*redistest.Server) {
-	masters = redistest.StartCluster(r.t, n)
-	first := masters[0]
-	host, port, _ := strings.Cut(first.Addr, ":")
-	for _, m := range masters {
-		id, err := m.Client(r.t).Do(r.t.Context(), "CLUSTER", "MYID").Text()
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		s := redistest.Start(r.t, "--cluster-enabled", "yes", "--dir", r.t.TempDir(), "--cluster-node-timeout", "2000",
-			"--repl-diskless-sync-delay", "0", "--cluster-require-full-coverage", "no")
-		c := s.Client(r.t)
-		if err := c.ClusterMeet(r.t.Context(), host, port).Err(); err != nil {
-			r.t.Fatal(err)
-		}
-		eventually(r.t, "a replica", func() bool { return c.ClusterReplicate(r.t.Context(), id).Err() == nil })
-		eventually(r.t, "a replica in step", func() bool {
-			info, err := c.Info(r.t.Context(), "replication").Result()
-			return err == nil && strings.Contains(info, "master_link_status:up")
-		})
-		replicas = append(replicas, s)
-	}
-	for _, m := range masters { // everybody must know the replicas before one is needed
-		eventually(r.t, "a cluster that knows its replicas", func() bool {
-			nodes, err := m.Client(r.t).ClusterNodes(r.t.Context()).Result()
-			return err == nil && strings.Count(nodes, "slave") == n && strings.Count(nodes, "connected") == 2*n
-		})
-	}
-	return masters, replicas
-}
 
 // F06: HRD-64. One node does not hear Redis any more, and nobody is told.
 func TestF06(t *testing.T) {

@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -17,8 +18,7 @@ func StartCluster(t testing.TB, masters int) []*Server {
 	t.Helper()
 	var servers []*Server
 	for range masters {
-		// The configuration file is relative to the working directory.
-		servers = append(servers, Start(t, "--cluster-enabled", "yes", "--dir", t.TempDir(), "--cluster-node-timeout", "2000"))
+		servers = append(servers, startMember(t))
 	}
 	for i, s := range servers {
 		c := s.Client(t)
@@ -34,6 +34,63 @@ func StartCluster(t testing.TB, masters int) []*Server {
 		awaitCluster(t, s, masters)
 	}
 	return servers
+}
+
+// startMember starts a server for a cluster.
+func startMember(t testing.TB) *Server {
+	t.Helper()
+	// The configuration file is relative to the working directory.
+	return Start(t, "--cluster-enabled", "yes", "--dir", t.TempDir(), "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
+}
+
+// StartReplicatedCluster starts a Redis Cluster with a replica for each master,
+// which takes over when that has not answered for two seconds.
+func StartReplicatedCluster(t testing.TB, n int) (masters, replicas []*Server) {
+	t.Helper()
+	masters = StartCluster(t, n)
+	for _, m := range masters {
+		id, err := m.Client(t).ClusterMyID(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := startMember(t)
+		c := s.Client(t)
+		if err := c.ClusterMeet(t.Context(), "127.0.0.1", masters[0].port).Err(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a replica", func() error { return c.ClusterReplicate(t.Context(), id).Err() })
+		eventually(t, "a replica in step", func() error {
+			info, err := c.Info(t.Context(), "replication").Result()
+			if err == nil && !strings.Contains(info, "master_link_status:up") {
+				err = errors.New(info)
+			}
+			return err
+		})
+		replicas = append(replicas, s)
+	}
+	for _, m := range masters { // each must know the replicas before one is needed
+		eventually(t, "a cluster that knows its replicas", func() error {
+			nodes, err := m.Client(t).ClusterNodes(t.Context()).Result()
+			if err == nil && (strings.Count(nodes, "slave") != n || strings.Count(nodes, " connected") != 2*n) {
+				err = errors.New(nodes)
+			}
+			return err
+		})
+	}
+	return masters, replicas
+}
+
+// AwaitPromotion waits until a replica has become a master.
+func AwaitPromotion(t testing.TB, replica *Server) {
+	t.Helper()
+	c := replica.Client(t)
+	eventually(t, "promoted", func() error {
+		role, err := c.Do(t.Context(), "ROLE").Slice()
+		if err == nil && role[0] != "master" {
+			err = fmt.Errorf("role %v", role[0])
+		}
+		return err
+	})
 }
 
 // awaitCluster waits until the server knows all the others and all slots.
