@@ -17,6 +17,8 @@ type links struct {
 	client goredis.UniversalClient
 	cfg    Config
 	wire   wireName
+	// sessions is the form of the records; set it before use.
+	sessions sessionForm
 
 	mu        sync.Mutex // guards the fields below
 	byNode    map[string]*link
@@ -37,7 +39,7 @@ const (
 func (w wireName) sharded() bool { return w == wireSharded || w == wireStreamsSharded }
 
 func newLinks(client goredis.UniversalClient, cfg Config, wire wireName) *links {
-	return &links{client: client, cfg: cfg, wire: wire, byNode: map[string]*link{}, addresses: map[string]string{}}
+	return &links{client: client, cfg: cfg, wire: wire, sessions: ownSessions, byNode: map[string]*link{}, addresses: map[string]string{}}
 }
 
 // announce notes the address of a node and tells the others.
@@ -57,6 +59,7 @@ func (ls *links) acquire(node string) *link {
 	l := ls.byNode[node]
 	if l == nil {
 		l = newLink(ls.client, ls.cfg, node, ls.wire)
+		l.records.form = ls.sessions
 		l.registry.announce(ls.addresses[node])
 		l.start()
 		ls.byNode[node] = l
@@ -158,7 +161,7 @@ func newLink(client goredis.UniversalClient, cfg Config, node string, wire wireN
 	if c, ok := client.(*goredis.Client); ok {
 		l.reader = c.WithTimeout(cfg.PublishTimeout)
 	}
-	l.records = newSessions(l.reader)
+	l.records = newSessions(l.reader, ownSessions)
 	l.registry = newRegistry(l, wire)
 	l.hear()
 	l.subs.add(l.own, false, routeOwn, &ownChannel{})

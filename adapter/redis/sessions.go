@@ -12,8 +12,19 @@ import (
 	"github.com/fanwire/fanwire/adapter"
 )
 
-// sessionPrefix and the private id make the key of a record.
-const sessionPrefix = "fanwire:session:"
+// sessionForm is how records are kept: the key is prefix and the private id.
+type sessionForm struct {
+	prefix string
+	write  func(*adapter.Session) ([]byte, error)
+	read   func([]byte) (*adapter.Session, error)
+}
+
+// ownSessions are the records on the wires where official nodes have none.
+var ownSessions = sessionForm{
+	prefix: "fanwire:session:",
+	write:  func(s *adapter.Session) ([]byte, error) { return appendSession(nil, s), nil },
+	read:   readSession,
+}
 
 // Times of the records.
 const (
@@ -36,14 +47,15 @@ const (
 // so unlikely, it looks first, with WATCH.
 type sessions struct {
 	client goredis.UniversalClient
+	form   sessionForm
 	batch  batcher
 	start  time.Time
 	alive  atomic.Int64 // nanoseconds since start
 	trust  atomic.Int64 // from when on, likewise
 }
 
-func newSessions(client goredis.UniversalClient) *sessions {
-	return &sessions{client: client, batch: batcher{client: client}, start: time.Now()}
+func newSessions(client goredis.UniversalClient, form sessionForm) *sessions {
+	return &sessions{client: client, form: form, batch: batcher{client: client}, start: time.Now()}
 }
 
 // wait waits until everything that was asked for is done.
@@ -67,15 +79,17 @@ func (s *sessions) isSuspect() bool {
 
 // save writes a record.
 func (s *sessions) save(ctx context.Context, r *adapter.Session, ttl time.Duration, fresh bool) error {
-	value := appendSession(nil, r)
-	key := sessionPrefix + r.PID
-	var err error
+	value, err := s.form.write(r)
+	if err != nil {
+		return fmt.Errorf("redis: save a session: %w", err)
+	}
+	key := s.form.prefix + r.PID
 	switch {
 	case fresh:
 		cmd := goredis.NewStatusCmd(ctx, "set", key, value, "px", max(ttl.Milliseconds(), 1))
 		err = s.do(ctx, cmd)
 	case s.isSuspect():
-		err = s.change(ctx, key, func(old string) (next []byte, write bool) { return value, isOf(old, r) }, ttl)
+		err = s.change(ctx, key, func(old string) (next []byte, write bool) { return value, s.isOf(old, r) }, ttl)
 	default:
 		err = s.replace(ctx, key, value, r, ttl)
 	}
@@ -86,11 +100,11 @@ func (s *sessions) save(ctx context.Context, r *adapter.Session, ttl time.Durati
 }
 
 // isOf tells whether a record is absent, worthless, or of the same life as r.
-func isOf(old string, r *adapter.Session) bool {
+func (s *sessions) isOf(old string, r *adapter.Session) bool {
 	if old == "" {
 		return true
 	}
-	o, err := readSession(bytesOf(old))
+	o, err := s.form.read(bytesOf(old))
 	return err != nil || sameLife(o, r)
 }
 
@@ -98,7 +112,7 @@ func isOf(old string, r *adapter.Session) bool {
 func (s *sessions) replace(ctx context.Context, key string, value []byte, r *adapter.Session, ttl time.Duration) error {
 	cmd := goredis.NewStringCmd(ctx, "set", key, value, "px", max(ttl.Milliseconds(), 1), "get")
 	err := s.do(ctx, cmd)
-	if errors.Is(err, goredis.Nil) || err == nil && isOf(cmd.Val(), r) {
+	if errors.Is(err, goredis.Nil) || err == nil && s.isOf(cmd.Val(), r) {
 		return nil
 	}
 	if err != nil {
@@ -147,7 +161,7 @@ func (s *sessions) touch(ctx context.Context, pids []string, ttl time.Duration) 
 		n := min(len(pids), batchCommands)
 		pipe := s.client.Pipeline()
 		for _, pid := range pids[:n] {
-			pipe.PExpire(ctx, sessionPrefix+pid, ttl)
+			pipe.PExpire(ctx, s.form.prefix+pid, ttl)
 		}
 		if _, err := pipe.Exec(ctx); err != nil {
 			failed = fmt.Errorf("redis: touch sessions: %w", err)
@@ -159,7 +173,7 @@ func (s *sessions) touch(ctx context.Context, pids []string, ttl time.Duration) 
 
 // take returns a record and removes it.
 func (s *sessions) take(ctx context.Context, pid string) (*adapter.Session, error) {
-	cmd := goredis.NewStringCmd(ctx, "getdel", sessionPrefix+pid)
+	cmd := goredis.NewStringCmd(ctx, "getdel", s.form.prefix+pid)
 	err := s.do(ctx, cmd)
 	switch {
 	case errors.Is(err, goredis.Nil):
@@ -167,7 +181,7 @@ func (s *sessions) take(ctx context.Context, pid string) (*adapter.Session, erro
 	case err != nil:
 		return nil, fmt.Errorf("redis: take a session: %w", err)
 	}
-	r, err := readSession([]byte(cmd.Val()))
+	r, err := s.form.read([]byte(cmd.Val()))
 	if err != nil || r.PID != pid {
 		return nil, fmt.Errorf("redis: take a session: bad record: %w", adapter.ErrNoSession)
 	}
@@ -176,7 +190,7 @@ func (s *sessions) take(ctx context.Context, pid string) (*adapter.Session, erro
 
 // drop removes a record of the same life.
 func (s *sessions) drop(ctx context.Context, r *adapter.Session) error {
-	key := sessionPrefix + r.PID
+	key := s.form.prefix + r.PID
 	err := s.dropKey(ctx, key, r)
 	if err != nil {
 		return fmt.Errorf("redis: drop a session: %w", err)
@@ -186,7 +200,7 @@ func (s *sessions) drop(ctx context.Context, r *adapter.Session) error {
 
 func (s *sessions) dropKey(ctx context.Context, key string, r *adapter.Session) error {
 	if s.isSuspect() {
-		return s.change(ctx, key, func(old string) (next []byte, write bool) { return nil, old != "" && isOf(old, r) }, 0)
+		return s.change(ctx, key, func(old string) (next []byte, write bool) { return nil, old != "" && s.isOf(old, r) }, 0)
 	}
 	cmd := goredis.NewStringCmd(ctx, "get", key)
 	if err := s.do(ctx, cmd); err != nil {
@@ -195,7 +209,7 @@ func (s *sessions) dropKey(ctx context.Context, key string, r *adapter.Session) 
 		}
 		return err
 	}
-	if !isOf(cmd.Val(), r) {
+	if !s.isOf(cmd.Val(), r) {
 		return nil
 	}
 	return s.do(ctx, goredis.NewIntCmd(ctx, "del", key))

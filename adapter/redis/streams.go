@@ -33,6 +33,7 @@ func NewStreamsAdapter(client goredis.UniversalClient, config StreamsConfig) ada
 		wire = wireStreamsSharded
 	}
 	ls := newLinks(client, cfg.Config, wire)
+	ls.sessions = officialSessions(cfg.SessionPrefix)
 	readers := &streamReaders{client: client, cfg: cfg, byNode: map[string]*streamReader{}}
 	return func(h adapter.Host) (adapter.Adapter, error) {
 		if err != nil {

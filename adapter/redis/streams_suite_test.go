@@ -69,6 +69,7 @@ func TestStreamsOneFactory(t *testing.T) {
 func TestStreamsJournal(t *testing.T) {
 	server := redistest.Start(t)
 	for name, cfg := range streamsConfigs() {
+		cfg.OrderWait = adaptertest.Timeout // however busy the machine is
 		t.Run(name, func(t *testing.T) {
 			adaptertest.RunJournal(t, func(*testing.T) adaptertest.Cluster { return streamsCluster(server.Addr, cfg) })
 		})

@@ -40,6 +40,11 @@ type StreamsConfig struct {
 	ReadCount int
 	// BlockTime is how long one read waits for entries; 5 s by default.
 	BlockTime time.Duration
+	// OrderWait is how long, with recovery, an event of this node may take to come
+	// back from the stream before the node delivers it without a place in the order;
+	// 200 ms by default. What is delivered so may come to a client a second time if
+	// that is cut off right then.
+	OrderWait time.Duration
 	// SessionPrefix is how the keys of sessions begin, "sio:session:" by default.
 	SessionPrefix string
 }
@@ -55,6 +60,7 @@ func (c StreamsConfig) withDefaults() (StreamsConfig, error) {
 		setDefault("MaxLen", &c.MaxLen, 10_000),
 		setDefault("ReadCount", &c.ReadCount, 100),
 		setDefault("BlockTime", &c.BlockTime, 5*time.Second),
+		setDefault("OrderWait", &c.OrderWait, 200*time.Millisecond),
 	)
 	if c.BlockTime > 0 && c.BlockTime < time.Millisecond {
 		err = errors.Join(err, fmt.Errorf("redis: Config.BlockTime is less than a millisecond: %v", c.BlockTime))

@@ -10,10 +10,6 @@ import (
 	"github.com/fanwire/fanwire/adapter"
 )
 
-// echoTimeout is how long an event may take to come back from the stream before
-// the node delivers it without a place in it.
-const echoTimeout = 200 * time.Millisecond
-
 // streamCacheBytes is how much of a stream is held while clients recover.
 const streamCacheBytes = 16 << 20
 
@@ -21,9 +17,9 @@ const streamCacheBytes = 16 << 20
 // (docs/decisions/0005-streams.md). Offsets are ids of entries, as officially.
 type streamJournal struct {
 	// Static after construction.
-	a        *streams
-	keeps    bool // recovery is on
-	sessions *sessionStore
+	a     *streams
+	keeps bool // recovery is on
+	wait  time.Duration
 
 	kept     atomic.Uint64 // number of the last event that was added
 	lost     atomic.Uint64 // how many Redis never got, or may not have got
@@ -58,11 +54,11 @@ type probe struct {
 
 func newStreamJournal(a *streams, keeps bool) *streamJournal {
 	return &streamJournal{
-		a:        a,
-		keeps:    keeps,
-		sessions: &sessionStore{client: a.readers.client, prefix: a.readers.cfg.SessionPrefix},
-		begun:    make(chan struct{}),
-		echoes:   map[uint64]*echo{},
+		a:      a,
+		keeps:  keeps,
+		wait:   a.readers.cfg.OrderWait,
+		begun:  make(chan struct{}),
+		echoes: map[uint64]*echo{},
 	}
 }
 
@@ -103,6 +99,9 @@ func (j *streamJournal) tick(empty bool) {
 		return
 	}
 	j.markHole()
+	if l := j.a.started(); l != nil {
+		l.records.awake()
+	}
 	if empty {
 		j.note(extras{})
 	}
@@ -190,7 +189,7 @@ func (j *streamJournal) expect(number uint64, m *adapter.Message) *echo {
 
 // await waits for an echo. The error says that it will not come.
 func (j *streamJournal) await(e *echo, told <-chan outcome) error {
-	timer := time.NewTimer(echoTimeout)
+	timer := time.NewTimer(j.wait)
 	defer timer.Stop()
 	for {
 		select {
@@ -227,7 +226,7 @@ func (j *streamJournal) take(number uint64) *echo {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.probe.number != 0 && number >= j.probe.number {
-		j.slow.Store(time.Since(j.probe.since) > echoTimeout)
+		j.slow.Store(time.Since(j.probe.since) > j.wait)
 		j.probe = probe{}
 	}
 	e := j.echoes[number]
