@@ -39,6 +39,7 @@ func (s *Socket) greet(lost error) {
 	ctx := s.Context()
 	if lost != nil {
 		s.client.srv.counters.notRecovered(causeName(lost))
+		s.client.srv.log.Debug("a session could not be continued", "namespace", s.name, "socket", shortID(s.id), "cause", lost)
 		for _, f := range h.expired {
 			s.callHook("connect", func() { f(ctx, s, lost) })
 		}

@@ -170,81 +170,83 @@ describe("recovery with the msgpack parser", () => {
   });
 });
 
-describe("recovery on another node", { skip: SUBJECT === "official" }, () => {
-  const cluster = useCluster({ flags: [...FLAGS, "--quiet"], balancer: "haproxy-cookie" });
-
-  // Load is publishers on two nodes that number what they send.
-  class Load {
-    constructor(publishers) {
-      this.sent = publishers.map(() => 0);
-      this.running = publishers.map(async (socket, i) => {
-        while (!this.over) {
-          await call(socket, "emit", { from: "io", to: i % 2 ? ["r"] : [] }, "n", i, ++this.sent[i]);
-        }
-        await call(socket, "emit", { from: "io" }, "n", i, ++this.sent[i], "last");
-      });
-    }
-
-    async stop() {
-      this.over = true;
-      await Promise.all(this.running);
-    }
-  }
-
-  // Witness checks that what a client gets has no hole and nothing twice.
-  class Witness {
-    constructor(socket, publishers) {
-      this.last = Array(publishers).fill(0);
-      this.errors = [];
-      this.recoveries = 0;
-      this.ended = 0;
-      this.ids = new Set([socket.id]);
-      socket.on("n", (i, n, mark) => {
-        if (n !== this.last[i] + 1) this.errors.push([i, this.last[i], n, this.recoveries, socket.io.opts.transports.join()]);
-        this.last[i] = n;
-        if (mark === "last") this.ended++;
-      });
-      socket.on("connect", () => {
-        this.ids.add(socket.id);
-        if (socket.recovered) this.recoveries++;
-        else this.errors.push("a new session");
-      });
-    }
-  }
-
-  it("brings everything after a node was killed, and after ten cuts, under load", { timeout: 120_000 }, async (t) => {
-    const clients = await Promise.all([...Array(12).keys()].map((i) => connect(t, cluster.url, {
-      mode: Object.keys(MODES)[i % 3], reconnectionDelay: 20, reconnectionDelayMax: 100,
-    })));
-    await Promise.all(clients.map((socket) => call(socket, "join", ["r"])));
-    const publishers = await Promise.all([0, 2, 2].map((i) => connect(t, cluster.nodes[i].url)));
-    await fence(publishers[0], clients);
-    const witnesses = clients.map((socket) => new Witness(socket, publishers.length));
-    const load = new Load(publishers);
-    await until("some traffic", () => witnesses.every((w) => w.last.every((n) => n > 50)));
-    for (let round = 0; round < 10; round++) {
-      const before = witnesses.map((w) => w.recoveries);
-      const isBack = (i) => witnesses[i].recoveries > before[i] || witnesses[i].errors.length > 0;
-      if (round === 3 || round === 7) {
-        const nodes = await Promise.all(clients.map((socket) => call(socket, "whoami").then(({ node }) => node)));
-        await cluster.nodes[1].kill();
-        await until("its clients to be back", () => nodes.every((node, i) => node !== "n2" || isBack(i)));
-        await cluster.nodes[1].restart();
-        continue;
+// Load is publishers on two nodes that number what they send.
+class Load {
+  constructor(publishers) {
+    this.sent = publishers.map(() => 0);
+    this.running = publishers.map(async (socket, i) => {
+      while (!this.over) {
+        await call(socket, "emit", { from: "io", to: i % 2 ? ["r"] : [] }, "n", i, ++this.sent[i]);
       }
-      // A close during the upgrade delivers events to a client that is not connected any
-      // more: it keeps them and takes them twice, whatever the server does.
-      await until("all to be on their transports", () => clients.every(isSettled));
-      clients.forEach((socket) => socket.io.engine.close());
-      await until("all to be back", () => clients.every((_, i) => isBack(i)));
-    }
-    await load.stop();
-    await until("the last events", () => witnesses.every((w) => w.ended === publishers.length || w.errors.length));
-    witnesses.forEach((w) => {
-      assert.deepEqual(w.errors, []);
-      assert.equal(w.ids.size, 1);
-      assert.deepEqual(w.last, load.sent);
+      await call(socket, "emit", { from: "io" }, "n", i, ++this.sent[i], "last");
     });
-    assert.ok(witnesses.every((w) => w.recoveries >= 8), `${witnesses.map((w) => w.recoveries)}`);
+  }
+
+  async stop() {
+    this.over = true;
+    await Promise.all(this.running);
+  }
+}
+
+// Witness checks that what a client gets has no hole and nothing twice.
+class Witness {
+  constructor(socket, publishers) {
+    this.last = Array(publishers).fill(0);
+    this.errors = [];
+    this.recoveries = 0;
+    this.ended = 0;
+    this.ids = new Set([socket.id]);
+    socket.on("n", (i, n, mark) => {
+      if (n !== this.last[i] + 1) this.errors.push([i, this.last[i], n, this.recoveries, socket.io.opts.transports.join()]);
+      this.last[i] = n;
+      if (mark === "last") this.ended++;
+    });
+    socket.on("connect", () => {
+      this.ids.add(socket.id);
+      if (socket.recovered) this.recoveries++;
+      else this.errors.push("a new session");
+    });
+  }
+}
+
+for (const adapter of ["classic", "sharded", "streams"]) {
+  describe(`recovery on another node (${adapter})`, { skip: SUBJECT === "official" }, () => {
+    const cluster = useCluster({ adapter, flags: [...FLAGS, "--quiet"] });
+
+    it("brings everything after a node was killed, and after ten cuts, under load", { timeout: 120_000 }, async (t) => {
+      const clients = await Promise.all([...Array(12).keys()].map((i) => connect(t, cluster.url, {
+        mode: Object.keys(MODES)[i % 3], reconnectionDelay: 20, reconnectionDelayMax: 100,
+      })));
+      await Promise.all(clients.map((socket) => call(socket, "join", ["r"])));
+      const publishers = await Promise.all([0, 2, 2].map((i) => connect(t, cluster.nodes[i].url)));
+      await fence(publishers[0], clients);
+      const witnesses = clients.map((socket) => new Witness(socket, publishers.length));
+      const load = new Load(publishers);
+      await until("some traffic", () => witnesses.every((w) => w.last.every((n) => n > 50)));
+      for (let round = 0; round < 10; round++) {
+        const before = witnesses.map((w) => w.recoveries);
+        const isBack = (i) => witnesses[i].recoveries > before[i] || witnesses[i].errors.length > 0;
+        if (round === 3 || round === 7) {
+          const nodes = await Promise.all(clients.map((socket) => call(socket, "whoami").then(({ node }) => node)));
+          await cluster.nodes[1].kill();
+          await until("its clients to be back", () => nodes.every((node, i) => node !== "n2" || isBack(i)));
+          await cluster.nodes[1].restart();
+          continue;
+        }
+        // A close during the upgrade delivers events to a client that is not connected any
+        // more: it keeps them and takes them twice, whatever the server does.
+        await until("all to be on their transports", () => clients.every(isSettled));
+        clients.forEach((socket) => socket.io.engine.close());
+        await until("all to be back", () => clients.every((_, i) => isBack(i)));
+      }
+      await load.stop();
+      await until("the last events", () => witnesses.every((w) => w.ended === publishers.length || w.errors.length));
+      witnesses.forEach((w) => {
+        assert.deepEqual(w.errors, []);
+        assert.equal(w.ids.size, 1);
+        assert.deepEqual(w.last, load.sent);
+      });
+      assert.ok(witnesses.every((w) => w.recoveries >= 8), `${witnesses.map((w) => w.recoveries)}`);
+    });
   });
-});
+}
