@@ -25,7 +25,8 @@ func TestF01(t *testing.T) {
 		g.stayed()
 		g.localOnTime(c)
 		g.allCounted(c)
-		g.note("%d of what was sent meanwhile lost", c.inOutage)
+		g.note("%d deliveries lost of what was sent meanwhile", c.inOutage)
+		g.check(c.inOutage == 0, "%d deliveries lost of what was sent meanwhile", c.inOutage)
 		g.check(back <= time.Second, "back after %v", back)
 	})
 }

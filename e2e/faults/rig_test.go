@@ -27,6 +27,7 @@ type setup struct {
 	wrap      func(node int) []string
 	env       func(node int) []string
 	serving   int  // clients go to the first nodes only; all by default
+	noPolling bool // all clients are on WebSocket
 	restarts  bool // nodes may end
 	official  int  // official clients, through HAProxy
 }
@@ -135,7 +136,7 @@ func (g *rig) addGuests() {
 		go func() { // ends with the dial, for which errs waits below
 			defer func() { <-slots }()
 			transport := client.WebSocket
-			if i%5 == 4 {
+			if i%5 == 4 && !g.setup.noPolling {
 				transport = client.Polling
 			}
 			n := g.nodes[i%g.setup.serving]
