@@ -46,10 +46,10 @@ func decodeSession(value []byte) (*adapter.Session, error) {
 		return nil, errWire
 	}
 	s := &adapter.Session{}
-	if s.ID, ok = f.text("sid"); !ok {
+	if s.ID, ok = f.text("sid"); !ok || s.ID == "" {
 		return nil, errWire
 	}
-	if s.PID, ok = f.text("pid"); !ok {
+	if s.PID, ok = f.text("pid"); !ok || s.PID == "" {
 		return nil, errWire
 	}
 	if s.Rooms, err = f.texts("rooms"); err != nil {
