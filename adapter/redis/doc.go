@@ -65,7 +65,18 @@
 // was lost, its channels are subscribed there, and Ready is not nil meanwhile. The
 // backlog is held back as a whole while a master that it has messages for is away.
 //
+// # Recovery
+//
+// While recovery is on, a member of the classic or the sharded wire has a [journal]:
+// every kept event goes into a stream, and then to its channel. Its goroutine,
+// [journal.run], appends ticks; it ends before the member's worker does. What
+// was missed the worker reads itself ([repairing]). docs/decisions/0003-journal.md
+// says why a replay is complete.
+//
 // # Locks
+//
+// positions.mu, streamCache.mu and journal.mu are innermost; member.mu comes
+// before positions.mu, since numbers are given out in the order of the outbox.
 //
 // Publish encodes without a lock, and holds member.mu while it numbers a message
 // and pushes it, so that numbers and queue agree: member.mu before outbox.mu.
