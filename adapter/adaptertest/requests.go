@@ -188,3 +188,24 @@ func awaitCount(t *testing.T, n *Node, want int) {
 		return got == want
 	})
 }
+
+// testEvict: who has the socket is told that an answer is wanted, and gives it.
+func testEvict(t *testing.T, c Cluster) {
+	a, b := c.node(t, "nodeA"), c.node(t, "nodeB")
+	id := "0123456789abcdef" + b.IDTag()
+	b.Enter(t, id)
+	m := &adapter.Message{Kind: adapter.Disconnect, RequestID: "r", Target: adapter.Target{Rooms: []string{id}}, Close: true}
+	a.MustPublish(t, m)
+	got := b.Await(t, 1)[0]
+	want := *m
+	want.RequestID = got.RequestID // as the adapter likes to write it
+	if err := sameMessage(&want, got); err != nil || got.RequestID == "" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if err := b.Respond(t.Context(), got.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: got.RequestID, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if answer := a.Await(t, 1)[0]; answer.Kind != adapter.ClientCount || answer.RequestID != "r" || answer.Count != 1 || answer.From == "" {
+		t.Errorf("%+v", answer)
+	}
+}

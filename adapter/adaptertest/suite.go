@@ -87,6 +87,7 @@ func Run(t *testing.T, newCluster func(t *testing.T) Cluster) {
 		{"Requests", testRequests},
 		{"RequestWithoutAnswer", testServerEvent},
 		{"ServerCount", testServerCount},
+		{"Evict", testEvict},
 		{"Roster", testRoster},
 		{"Directory", testDirectory},
 		{"SelectiveRooms", testSelectiveRooms},

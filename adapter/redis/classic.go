@@ -180,6 +180,7 @@ func (c *classic) decodeRequest(b []byte) (in incoming, err error) {
 		return in, errForeign
 	case single && in.msg.RequestID != "":
 		in.confirm = c.confirmSingle(in.msg)
+		in.msg.RequestID = "" // that is the answer
 	}
 	return in, nil
 }
