@@ -113,7 +113,7 @@ func (l *link) publish(ctx context.Context) {
 		if l.failing || l.lost.Load() != l.bridged {
 			batch = l.recover(ctx, batch)
 		}
-		l.count(ctx)
+		l.count(ctx, batch)
 		batch = l.send(ctx, batch)
 	}
 	l.drop(batch)
@@ -203,10 +203,13 @@ func (l *link) poll(ctx context.Context, d time.Duration, cond func() bool) {
 	}
 }
 
-// count notes how many nodes there are, now and then.
-func (l *link) count(ctx context.Context) {
+// count notes how many nodes there are, now and then. Before a namespace publishes
+// anything there is no need to: bulletins alone would make it count a cluster that
+// is only starting.
+func (l *link) count(ctx context.Context, batch []item) {
 	channel := l.counted.Load()
-	if channel == nil || time.Since(l.countedAt) < countEvery {
+	if channel == nil || time.Since(l.countedAt) < countEvery ||
+		!slices.ContainsFunc(batch, func(it item) bool { return !it.quiet }) {
 		return
 	}
 	l.countedAt = time.Now()
