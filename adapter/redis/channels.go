@@ -65,9 +65,6 @@ func (c *channels) ofRoom(room string) string {
 
 func (c *channels) ofTag(tag string) string { return c.ids + tag + "#" }
 
-// sequenceOfTag names the sequence of what goes to the ids of a tag.
-func (c *channels) sequenceOfTag(tag string) uint64 { return sequenceID(c.all, "*", tag, "#") }
-
 // room is the room in the name of a broadcast channel (CLU-R-08); there is none in
 // that of a tag.
 func (c *channels) room(channel string) (room string, ok bool) {
