@@ -14,14 +14,15 @@ import (
 
 // docTypes are what docs/api.md calls by these names.
 var docTypes = map[string]reflect.Type{
-	"srv":        reflect.TypeFor[*Server](),
-	"ns":         reflect.TypeFor[*Namespace](),
-	"s":          reflect.TypeFor[*Socket](),
-	"b":          reflect.TypeFor[Broadcast](),
-	"rs":         reflect.TypeFor[RemoteSocket](),
-	"Config":     reflect.TypeFor[Config](),
-	"Limits":     reflect.TypeFor[Limits](),
-	"Disconnect": reflect.TypeFor[Disconnect](),
+	"srv":          reflect.TypeFor[*Server](),
+	"ns":           reflect.TypeFor[*Namespace](),
+	"s":            reflect.TypeFor[*Socket](),
+	"b":            reflect.TypeFor[Broadcast](),
+	"rs":           reflect.TypeFor[RemoteSocket](),
+	"Config":       reflect.TypeFor[Config](),
+	"Limits":       reflect.TypeFor[Limits](),
+	"Disconnect":   reflect.TypeFor[Disconnect](),
+	"PartialError": reflect.TypeFor[PartialError](),
 }
 
 // Every name of this package in docs/api.md exists: `srv.Of("/")`, `node.On`,
@@ -33,7 +34,7 @@ func TestDocsNameAPI(t *testing.T) {
 	}
 	exported := exportedNames(t)
 	span := regexp.MustCompile("`([^`\n]+)`")
-	member := regexp.MustCompile(`(?:^|[^\w.])(node|srv|ns|s|b|rs|Config|Limits|Disconnect)\.([A-Z]\w*)`)
+	member := regexp.MustCompile(`(?:^|[^\w.])(node|srv|ns|s|b|rs|Config|Limits|Disconnect|PartialError)\.([A-Z]\w*)`)
 	chained := regexp.MustCompile(`\)\.([A-Z]\w*)`)
 	alone := regexp.MustCompile(`^([A-Z]\w*)(?:\(|$)`)
 	seen := 0

@@ -124,7 +124,7 @@ func (f *forwarder) announce() {
 	case <-f.srv.starting.Done():
 		return
 	}
-	d := f.directory()
+	d := f.srv.directory()
 	if d == nil {
 		return
 	}
@@ -137,15 +137,6 @@ func (f *forwarder) announce() {
 	f.mu.Lock() // the last address is announced last
 	defer f.mu.Unlock()
 	d.Announce(f.address)
-}
-
-// directory returns what knows the other nodes; nil if nothing does, or not yet.
-func (f *forwarder) directory() adapter.Directory {
-	d, _ := f.srv.rootNamespace.adapter.(adapter.Directory)
-	if d == nil || !isClosed(f.srv.rootNamespace.up) {
-		return nil
-	}
-	return d
 }
 
 // key returns what signs hops, nil while it is not known.
@@ -226,7 +217,7 @@ func ownerOf(sid string) string {
 // answers, so that the client learns that its session is unknown and connects anew.
 func (f *forwarder) serve(w http.ResponseWriter, r *http.Request, sid string) bool {
 	owner := ownerOf(sid)
-	d := f.directory()
+	d := f.srv.directory()
 	if d == nil || f.limit < 0 || owner == "" || owner == f.srv.cfg.NodeID || hopped(r) {
 		return false
 	}

@@ -50,7 +50,7 @@ func (ts *testServer) knows(t testing.TB, all ...*testServer) {
 	t.Helper()
 	for _, other := range all {
 		eventually(t, "the address of "+other.NodeID(), func() bool {
-			d := ts.forward.directory()
+			d := ts.directory()
 			return d != nil && d.Address(other.NodeID()) == other.http.URL
 		})
 	}

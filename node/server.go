@@ -342,6 +342,27 @@ func (srv *Server) Namespaces() []*Namespace { return srv.all() }
 // NodeID returns the node's id.
 func (srv *Server) NodeID() string { return srv.cfg.NodeID }
 
+// Nodes returns the nodes of the cluster that live, this one included, in the order
+// of their ids. It is empty without an adapter, with one that is no
+// [adapter.Directory], and until the adapter has started. Official nodes are not
+// among them: they have no ids. A node that was killed or hangs is listed for some
+// seconds more. It does not wait.
+func (srv *Server) Nodes() []adapter.NodeInfo {
+	if d := srv.directory(); d != nil {
+		return d.Nodes()
+	}
+	return nil
+}
+
+// directory returns what knows the other nodes; nil if nothing does, or not yet.
+func (srv *Server) directory() adapter.Directory {
+	d, _ := srv.rootNamespace.adapter.(adapter.Directory)
+	if d == nil || !isClosed(srv.rootNamespace.up) {
+		return nil
+	}
+	return d
+}
+
 // Drain lets the clients go before [Server.Shutdown], so that a node can be replaced
 // without a crowd at the others (HRD-70). From the call on Ready returns
 // [ErrDraining] and new sessions are refused with 503; those that there are go on

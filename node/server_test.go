@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"slices"
 	"testing"
+
+	"github.com/fanwire/fanwire/adapter"
 )
 
 func TestEchoWithAck(t *testing.T) {
@@ -31,4 +34,30 @@ func TestBroadcastToRoom(t *testing.T) {
 	}
 	a.expect(`42["news",1]`)
 	b.sync("/")
+}
+
+// The nodes that a server tells of are those of its adapter.
+func TestNodes(t *testing.T) {
+	alone := newServer(t, Config{})
+	hub := new(adapter.Hub)
+	a := newServer(t, Config{NodeID: "a", Adapter: hub.Factory, Advertise: "http://a:1"})
+	if got := append(alone.Nodes(), a.Nodes()...); len(got) > 0 { // a has not started
+		t.Errorf("Nodes = %v without a directory", got)
+	}
+	b := newPlainServer(t, Config{NodeID: "b", Adapter: hub.Factory})
+	for _, srv := range []*Server{a.Server, b} {
+		if err := srv.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []adapter.NodeInfo{{ID: "a", Address: "http://a:1"}, {ID: "b"}}
+	for _, srv := range []*Server{a.Server, b} {
+		eventually(t, "both nodes", func() bool { return slices.Equal(srv.Nodes(), want) })
+	}
+	if err := b.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Nodes(); !slices.Equal(got, want[:1]) {
+		t.Errorf("Nodes = %v after one has gone", got)
+	}
 }
