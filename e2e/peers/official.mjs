@@ -11,6 +11,7 @@
 //   emitAck target event ...args         -> {error, answers}
 //   ask timeout event ...args            -> {error, answers}: an event to this client, its acknowledgement's arguments
 //   sockets target                       -> [{id, rooms, data, auth, query}]
+//   fetch target                         -> {error, answers}: the same, as far as they came
 //   remote target action ...args         -> what action (emit, ask, join, leave, disconnect) gives on the one socket found
 //   socketsJoin target rooms | socketsLeave target rooms | disconnectSockets target close
 //   serverEmit event ...args | serverEmitAck event ...args -> {error, answers}
@@ -142,6 +143,7 @@ const commands = {
   emitAck: (socket, target, event, ...args) => outcome(() => operator(socket, target).emitWithAck(event, ...args)),
   ask: (socket, timeout, event, ...args) => outcome(() => allArguments(socket, timeout, event, args)),
   sockets: async (socket, target) => (await operator(socket, target).fetchSockets()).map(plain),
+  fetch: (socket, target) => outcome(async () => (await operator(socket, target).fetchSockets()).map(plain)),
   remote: async (socket, target, action, ...args) => {
     const found = await operator(socket, target).fetchSockets();
     if (found.length !== 1) throw new Error(`${found.length} sockets found`);

@@ -142,7 +142,7 @@ func ask(ctx context.Context, a node.Args, call func(ctx context.Context, event 
 	defer cancel()
 	answer, err := call(ctx, event, a.From(2))
 	if err != nil {
-		return newOutcome(nil, err), nil
+		return newOutcome[any](nil, err), nil
 	}
 	list, err := values(answer)
 	return newOutcome(list, err), nil
@@ -181,6 +181,11 @@ func rooms(ns registrar) {
 func requests(ns registrar) {
 	node.Handle(ns, "sockets", func(ctx context.Context, s *node.Socket, t target) ([]socket, error) {
 		return sockets(ctx, t.broadcast(s))
+	})
+	node.Handle(ns, "fetch", func(ctx context.Context, s *node.Socket, t target) (outcome, error) {
+		ctx, cancel := t.deadline(ctx)
+		defer cancel()
+		return newOutcome(sockets(ctx, t.broadcast(s))), nil
 	})
 	node.Handle(ns, "remote", func(ctx context.Context, s *node.Socket, a node.Args) (node.Args, error) {
 		var t target

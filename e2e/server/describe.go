@@ -47,11 +47,9 @@ type socket struct {
 	Query map[string]string `json:"query"`
 }
 
+// sockets returns those that came, also with an error.
 func sockets(ctx context.Context, b node.Broadcast) ([]socket, error) {
 	found, err := collect(b.Sockets(ctx))
-	if err != nil {
-		return nil, err
-	}
 	list := make([]socket, len(found))
 	for i, r := range found {
 		h := r.Handshake()
@@ -65,7 +63,7 @@ func sockets(ctx context.Context, b node.Broadcast) ([]socket, error) {
 			return nil, err
 		}
 	}
-	return list, nil
+	return list, err
 }
 
 // firsts gives the first value of each parameter.

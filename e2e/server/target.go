@@ -61,10 +61,10 @@ type outcome struct {
 	Answers []any   `json:"answers"`
 }
 
-func newOutcome(answers []any, err error) outcome {
-	o := outcome{Answers: answers}
-	if o.Answers == nil {
-		o.Answers = []any{}
+func newOutcome[T any](answers []T, err error) outcome {
+	o := outcome{Answers: make([]any, len(answers))}
+	for i := range answers {
+		o.Answers[i] = answers[i]
 	}
 	if err != nil {
 		text := err.Error()
