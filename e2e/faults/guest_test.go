@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -139,17 +138,3 @@ func (g *guest) publish(ctx context.Context) {
 }
 
 func (g *guest) close() { g.socket.Client().Close() }
-
-// gate is a connection that stops reading while it is shut.
-type gate struct {
-	net.Conn
-	shut *atomic.Bool
-	open chan struct{} // closed for good
-}
-
-func (c gate) Read(p []byte) (int, error) {
-	if c.shut.Load() {
-		<-c.open
-	}
-	return c.Conn.Read(p)
-}

@@ -85,7 +85,6 @@ type result struct {
 	doubled, disordered, messages, counted int
 	back, local, localTop                  time.Duration
 	notes, failures                        []string
-	notLost                                bool // "lost" means nothing in this row
 }
 
 var results []*result
