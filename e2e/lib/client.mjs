@@ -112,16 +112,20 @@ export class Inbox {
   }
 }
 
-// onEach opens one client on every node through the balancer, in the order of the nodes.
+// onEach opens one client on every node through the balancer, in the order of the
+// nodes. Those that are one too many stay until all are there: the balancer turns to
+// who has the fewest.
 export async function onEach(t, cluster, options) {
   const found = new Map();
+  const spare = [];
   for (let i = 0; found.size < cluster.nodes.length; i++) {
     if (i === 30) throw new Error(`30 clients reached only ${[...found.keys()]}`);
     const socket = await connect(t, cluster.url, options);
     const { node } = await call(socket, "whoami");
-    if (found.has(node)) socket.disconnect();
+    if (found.has(node)) spare.push(socket);
     else found.set(node, socket);
   }
+  for (const socket of spare) socket.disconnect();
   return cluster.nodes.map((node) => found.get(node.id));
 }
 
