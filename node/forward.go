@@ -35,6 +35,7 @@ type forwarder struct {
 	mu      sync.Mutex // guards the fields below; an adapter's Announce may follow
 	address string     // where peers reach this node; "" for nowhere
 	begun   bool
+	since   time.Time // when it has begun
 
 	now                         atomic.Int64 // requests under way
 	forwarded, relayed, badHops atomic.Uint64
@@ -47,6 +48,8 @@ const (
 	forwardSlack  = 10 * time.Second // on top of the longest poll
 	forwardIdle   = 60 * time.Second // below what owners allow (operations.md, 1.3)
 	forwardSecret = time.Second      // for the first request, while the broker is asked
+	forwardYoung  = time.Second      // how long after its start a node may not know the others yet
+	forwardLook   = 20 * time.Millisecond
 	secretRetry   = time.Second
 	secretTimeout = 5 * time.Second
 )
@@ -108,7 +111,7 @@ func (srv *Server) Advertise(address string) error {
 // start is called when the adapters have begun to start.
 func (f *forwarder) start() {
 	f.mu.Lock()
-	f.begun = true
+	f.begun, f.since = true, time.Now()
 	address := f.address
 	f.mu.Unlock()
 	if address != "" {
@@ -224,11 +227,6 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request, sid string) bo
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return false
 	}
-	address := d.Address(owner)
-	if address == "" || checkAddress(address) != nil {
-		f.noOwner.Add(1)
-		return false
-	}
 	if f.now.Add(1) > f.limit {
 		f.now.Add(-1)
 		f.busy.Add(1)
@@ -240,6 +238,12 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request, sid string) bo
 		f.srv.engine.Overloaded(w, r)
 		return true
 	}
+	address := f.addressOf(r.Context(), d, owner)
+	if address == "" || checkAddress(address) != nil {
+		f.now.Add(-1)
+		f.noOwner.Add(1)
+		return false
+	}
 	key := f.waitKey(r.Context(), d)
 	if key == nil {
 		f.now.Add(-1)
@@ -248,6 +252,26 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request, sid string) bo
 	}
 	h := &handover{f: f, owner: owner, address: address, key: key, w: w, r: r}
 	return h.serve()
+}
+
+// addressOf returns where a node is reached, "" if it is not known. A node that has
+// only begun may get requests before it has heard of the others: those wait a moment.
+func (f *forwarder) addressOf(ctx context.Context, d adapter.Directory, owner string) string {
+	f.mu.Lock()
+	young := f.since.Add(forwardYoung)
+	f.mu.Unlock()
+	address := d.Address(owner)
+	for address == "" && time.Now().Before(young) {
+		select {
+		case <-time.After(forwardLook):
+		case <-ctx.Done():
+			return ""
+		case <-f.srv.starting.Done():
+			return ""
+		}
+		address = d.Address(owner)
+	}
+	return address
 }
 
 // handover is one request that is handed on.

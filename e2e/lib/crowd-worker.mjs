@@ -91,4 +91,6 @@ lines.on("line", (line) => {
 });
 lines.on("close", () => {
   for (const { socket } of clients) socket.disconnect();
+  // A poll of a client that has left may still hang; nobody waits for it.
+  setTimeout(() => process.exit(0), 3_000).unref();
 });
