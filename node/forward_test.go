@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -569,4 +570,41 @@ func TestForwardConfig(t *testing.T) {
 	if w.Code != http.StatusBadRequest {
 		t.Error(w.Code)
 	}
+}
+
+// lateDirectory learns the address of a node when it is asked for the third time.
+type lateDirectory struct {
+	adapter.Directory
+	asked int
+}
+
+func (d *lateDirectory) Address(string) string {
+	if d.asked++; d.asked < 3 {
+		return ""
+	}
+	return "http://127.0.0.1:1"
+}
+
+// TestForwardYoung: a node that has only begun gives the others a moment to be
+// known; later it does not.
+func TestForwardYoung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := srv.forward
+		f.start()
+		if got := f.addressOf(t.Context(), &lateDirectory{}, "n2"); got == "" {
+			t.Error("a young node did not wait")
+		}
+		time.Sleep(forwardYoung)
+		d := &lateDirectory{}
+		if got := f.addressOf(t.Context(), d, "n2"); got != "" || d.asked != 1 {
+			t.Errorf("an old node asked %d times: %q", d.asked, got)
+		}
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
