@@ -54,7 +54,6 @@ type space struct{ namespace, uid string }
 // mark is how far one publisher has come.
 type mark struct {
 	uid    string
-	kept   uint64 // events in its journal; 0 if it has none
 	claims []byte // last numbers of its sequences, see appendClaim
 	full   bool   // sequences without a claim so far are at their beginning
 }
@@ -91,9 +90,8 @@ func (b *bulletin) append(dst []byte) []byte {
 	dst = msgpack.AppendUint(dst, b.revision)
 	dst = msgpack.AppendArray(dst, len(b.marks))
 	for _, m := range b.marks {
-		dst = msgpack.AppendArray(dst, 4)
+		dst = msgpack.AppendArray(dst, 3)
 		dst = msgpack.AppendString(dst, m.uid)
-		dst = msgpack.AppendUint(dst, m.kept)
 		dst = msgpack.AppendBin(dst, m.claims)
 		dst = msgpack.AppendBool(dst, m.full)
 	}
@@ -156,11 +154,11 @@ func readMarks(r *msgpack.Reader) (list []mark, err error) {
 	}
 	for i := 0; i < n && r.Err() == nil; i++ {
 		members := r.ArrayLen()
-		if r.Err() == nil && members < 4 {
+		if r.Err() == nil && members < 3 {
 			return nil, errWire
 		}
-		m := mark{uid: r.Text(), kept: r.Uint(), claims: r.Bytes(), full: r.Bool()}
-		for j := 4; j < members && r.Err() == nil; j++ {
+		m := mark{uid: r.Text(), claims: r.Bytes(), full: r.Bool()}
+		for j := 3; j < members && r.Err() == nil; j++ {
 			r.Skip()
 		}
 		list = append(list, m)

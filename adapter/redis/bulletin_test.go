@@ -12,7 +12,7 @@ func bulletins() map[string]bulletin {
 	for name, change := range map[string]func(*bulletin){
 		"beat": func(*bulletin) {},
 		"marks": func(b *bulletin) {
-			b.marks = []mark{{uid: "u", kept: 9, claims: appendClaim(nil, 1<<60, 300)}, {uid: "v", full: true}}
+			b.marks = []mark{{uid: "u", claims: appendClaim(nil, 1<<60, 300)}, {uid: "v", full: true}}
 		},
 		"state": func(b *bulletin) {
 			b.kind, b.about = bulletinState, &statement{tag: "abcd", address: "http://10.0.0.1", spaces: []space{{"/", "u"}, {"/x", "v"}}}
