@@ -36,6 +36,7 @@ type stream struct {
 	position uint64  // how many entries were added up to at, if counted
 	counted  bool
 	lagging  bool // there was more than one read returns
+	pace     pace
 }
 
 // hand gives entries to their namespaces. Each is left behind before anybody looks
@@ -121,7 +122,7 @@ func (s *stream) last(ctx context.Context, client *goredis.Client) (*goredis.XIn
 // readChecked reads what there is, and asks in the same step how much was added and
 // how much has gone.
 func (s *stream) readChecked(ctx context.Context, client *goredis.Client) error {
-	count := s.feed.reader.cfg.ReadCount
+	count := s.pace.count(s.feed.reader.cfg.ReadCount)
 	tx := client.TxPipeline()
 	info := tx.XInfoStream(ctx, s.key)
 	read := goredis.NewXStreamSliceCmd(ctx, "xread", "count", count, "streams", s.key, s.at.String())
@@ -136,7 +137,7 @@ func (s *stream) readChecked(ctx context.Context, client *goredis.Client) error 
 	case len(found) > 0:
 		entries = found[0].Messages
 	}
-	s.lagging = len(entries) >= count
+	s.lagging = s.pace.took(count, entries)
 	s.check(info, len(entries))
 	s.hand(entries)
 	return nil

@@ -201,7 +201,13 @@ func (f *streamFeed) server(ctx context.Context, key string) (*goredis.Client, e
 func (f *streamFeed) read(ctx context.Context, client *goredis.Client, list []*stream) error {
 	cfg := f.reader.cfg
 	args := make([]any, 0, 6+2*len(list))
-	args = append(args, "xread", "count", cfg.ReadCount, "block", cfg.BlockTime.Milliseconds(), "streams")
+	count := 0
+	for i, s := range list {
+		if n := s.pace.count(cfg.ReadCount); i == 0 || n < count {
+			count = n
+		}
+	}
+	args = append(args, "xread", "count", count, "block", cfg.BlockTime.Milliseconds(), "streams")
 	for _, s := range list {
 		args = append(args, s.key)
 	}
@@ -217,7 +223,7 @@ func (f *streamFeed) read(ctx context.Context, client *goredis.Client, list []*s
 	for _, x := range found {
 		for _, s := range list {
 			if x.Stream == s.key {
-				s.lagging = s.lagging || len(x.Messages) >= cfg.ReadCount
+				s.lagging = s.pace.took(count, x.Messages) || s.lagging
 				s.hand(x.Messages)
 			}
 		}

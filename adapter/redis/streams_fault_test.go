@@ -117,6 +117,43 @@ func TestStreamsTrimmed(t *testing.T) {
 	inOrderOnce(t, numbers(t, b.Messages()))
 }
 
+// TestStreamsCatchUp: a node that is behind reads more at a time, so that it catches
+// up in few round trips, and as little as before once it has.
+func TestStreamsCatchUp(t *testing.T) {
+	server := redistest.Start(t)
+	client := server.Client(t)
+	b := adaptertest.Start(t, redis.NewStreamsAdapter(server.Client(t), redis.StreamsConfig{MaxLen: 100_000}), "nodeB", "/")
+	reads := func() int {
+		t.Helper()
+		stats, err := client.InfoMap(t.Context(), "commandstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		fmt.Sscanf(stats["Commandstats"]["cmdstat_xread"], "calls=%d,", &n)
+		return n
+	}
+	const n = 20_000
+	before := reads()
+	_, err := client.TxPipelined(t.Context(), func(p goredis.Pipeliner) error { // there at once
+		for i := range n {
+			data := fmt.Sprintf(`{"packet":{"type":2,"data":[%q,%d]},"opts":{"rooms":[],"except":[],"flags":{}}}`, "n", i)
+			p.XAdd(t.Context(), &goredis.XAddArgs{Stream: "socket.io", Values: []any{"uid", "x", "nsp", "/", "type", "3", "data", data}})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Await(t, n)
+	if got := reads() - before; got > 40 {
+		t.Errorf("%d entries took %d reads", n, got)
+	}
+	if missed := b.Stats().Missed; missed > 0 {
+		t.Errorf("%d are missed", missed)
+	}
+}
+
 // recovering starts a node with recovery on.
 func recovering(t *testing.T, factory adapter.Factory, id string) *adaptertest.Node {
 	t.Helper()

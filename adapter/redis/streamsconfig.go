@@ -32,11 +32,16 @@ type StreamsConfig struct {
 	// StreamCount is over how many streams the namespaces are spread, 1 by default.
 	// With more than one their keys are StreamName, "-" and a number.
 	StreamCount int
-	// MaxLen is about how many entries a stream has at most; 10,000 by default. With
-	// recovery it must be more than what is sent, on all namespaces of the stream, in
-	// the time that a client may be away: Redis forgets the rest.
+	// MaxLen is about how many entries a stream has at most; 10,000 by default. A
+	// node that is further behind than that, because it was paused or because the
+	// others send faster than it reads, misses the difference: Stats.Missed. At
+	// 20,000 messages a second the default is half a second. With recovery MaxLen
+	// must also be more than what is sent, on all namespaces of the stream, in the
+	// time that a client may be away: Redis forgets the rest.
 	MaxLen int
-	// ReadCount is how many entries of a stream are read at once; 100 by default.
+	// ReadCount is how many entries of a stream are read at once; 100 by default. A
+	// node that is behind reads up to 16 times as many, as long as they are likely
+	// to take less than 1 MiB.
 	ReadCount int
 	// BlockTime is how long one read waits for entries; 5 s by default.
 	BlockTime time.Duration
