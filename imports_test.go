@@ -52,13 +52,25 @@ var picture = map[string][]string{
 	"adapter/redis/redistest": {},                                                                                              // starts real servers for tests
 	"node":                    {"node/internal/engine", "adapter", "protocol/engineio", "protocol/socketio", "internal/args"},
 
-	"client":           {"client/internal/engine", "protocol/engineio", "protocol/socketio", "protocol/msgpack", "internal/args"},
-	"internal/demo":    {"node", "adapter", "adapter/redis", "internal/listener"},
-	"internal/gateway": {"node", "adapter", "adapter/redis", "internal/listener"},
+	"client":        {"client/internal/engine", "protocol/engineio", "protocol/socketio", "protocol/msgpack", "internal/args"},
+	"internal/demo": {"node", "adapter", "adapter/redis", "internal/listener"},
 
-	"internal/emitcmd": {"adapter/redis"},
+	// The gateway's parts (docs/decisions/0009-gateway.md); only the root knows all.
+	"internal/gateway":          {"node", "adapter", "adapter/redis", "internal/listener", "internal/gateway/..."},
+	"internal/gateway/config":   {},
+	"internal/gateway/command":  {"node"},
+	"internal/gateway/identity": {"node", "internal/gateway/config"},
+	"internal/gateway/webhook":  {"internal/gateway/config", "internal/gateway/command"},
+	"internal/gateway/rules":    {"node", "internal/gateway/config", "internal/gateway/command", "internal/gateway/identity", "internal/gateway/webhook"},
+	"internal/gateway/api":      {"node", "adapter", "internal/gateway/config", "internal/gateway/command", "internal/gateway/identity"},
+	"internal/gateway/observe":  {"node", "adapter", "internal/listener", "internal/gateway/config"},
+	"internal/gateway/adminui":  {"node", "internal/gateway/config"},
+	"internal/gateway/console":  {},
 
-	".":            {"internal/demo", "internal/gateway", "internal/emitcmd"},
+	"internal/emitcmd":  {"adapter/redis"},
+	"internal/servecmd": {"internal/gateway", "internal/gateway/config", "internal/gateway/identity"},
+
+	".":            {"internal/demo", "internal/emitcmd", "internal/servecmd"},
 	"docs":         {}, // examples only
 	"loadtest":     {"client"},
 	"loadtest/...": {"client", "loadtest/..."},
@@ -94,8 +106,19 @@ var foreign = map[string][]string{
 	"adapter/redis/redistest": {"github.com/redis/go-redis/v9"},
 	"internal/demo":           {"github.com/redis/go-redis/v9", "github.com/alicebob/miniredis/v2"},
 	"internal/emitcmd":        {"github.com/redis/go-redis/v9"},
-	".":                       {"github.com/alecthomas/kong"},
-	"e2e/...":                 {"github.com/redis/go-redis/v9", "github.com/gorilla/websocket", "golang.org/x/sys"},
+
+	"internal/gateway":          {"github.com/redis/go-redis/v9", "github.com/alicebob/miniredis/v2", "github.com/google/uuid"},
+	"internal/gateway/config":   {"go.yaml.in/yaml/v3"},
+	"internal/gateway/identity": {"github.com/golang-jwt/jwt/v5", "github.com/redis/go-redis/v9"},
+	"internal/gateway/webhook":  {"github.com/google/uuid"},
+	"internal/gateway/rules":    {"github.com/redis/go-redis/v9", "golang.org/x/time"},
+	"internal/gateway/api":      {"github.com/redis/go-redis/v9", "golang.org/x/time", "go.yaml.in/yaml/v3"},
+	"internal/gateway/observe":  {"github.com/prometheus/client_golang", "go.opentelemetry.io/..."},
+	"internal/gateway/adminui":  {"golang.org/x/crypto"},
+	"internal/servecmd":         {"github.com/alecthomas/kong"},
+
+	".":       {"github.com/alecthomas/kong"},
+	"e2e/...": {"github.com/redis/go-redis/v9", "github.com/gorilla/websocket", "golang.org/x/sys"},
 }
 
 // foreignInTests is for the test files of all packages.
