@@ -61,7 +61,11 @@ func (s *Socket) find() bool {
 	if s.ns != nil {
 		return true
 	}
-	ns := s.client.srv.resolve(s.Context(), s)
+	ctx := s.Context()
+	ns := s.client.srv.resolve(s.name, func(p *Pattern) (values map[string]string, ok bool) {
+		s.callHook("connect", func() { values, ok = p.accepts(ctx, s.name, s.auth) })
+		return values, ok
+	})
 	if ns == nil {
 		s.refuse(errInvalidNamespace)
 		return false

@@ -40,7 +40,7 @@ type Namespace struct {
 	startCtx  context.Context // ends when the adapter is not needed any more
 	stopStart context.CancelFunc
 
-	users  int  // sockets that are in or on their way; guarded by srv.mu
+	users  int  // sockets that are in or on their way, and holds; guarded by srv.mu
 	pinned bool // stays without sockets; guarded by srv.mu
 	begun  bool // start was called; guarded by srv.mu
 	closed bool // the adapter was closed by Shutdown; guarded by srv.mu
@@ -131,7 +131,7 @@ func (ns *Namespace) plain() bool {
 	return h.admit == nil && len(h.connect) == 0 && len(h.rooms) == 0 && isClosed(ns.open)
 }
 
-// release is called for each socket that acquire or resolve counted, when it is
+// release is called for each user that acquire or resolve counted, when it is
 // gone. The last one takes a dynamic namespace with it (SIO-N-06).
 func (ns *Namespace) release() {
 	if ns.parent == nil {
@@ -186,10 +186,14 @@ func cleanName(name string, limit int) string {
 	if !strings.HasPrefix(name, "/") {
 		name = "/" + name
 	}
-	if len(name) > limit || strings.ContainsAny(name, ",\x00") || !utf8.ValidString(name) {
+	if !validNamespace(name, limit) {
 		panic(fmt.Sprintf("node: not a valid namespace name: %.300q", name))
 	}
 	return name
+}
+
+func validNamespace(name string, limit int) bool {
+	return len(name) <= limit && !strings.ContainsAny(name, ",\x00") && utf8.ValidString(name)
 }
 
 // host is a Namespace as its adapter sees it.

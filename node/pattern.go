@@ -42,7 +42,8 @@ func (srv *Server) OfPattern(pattern string) *Pattern {
 
 // OfFunc registers a parent for the namespaces that accept agrees to. It is
 // called for each CONNECT to a name that no namespace has, concurrently, and may
-// block. The auth payload is JSON, nil if the client gave none.
+// block. The auth payload is JSON, nil if the client gave none, and for
+// [Server.Hold].
 func (srv *Server) OfFunc(accept func(ctx context.Context, name string, auth json.RawMessage) bool) *Pattern {
 	return srv.addPattern(&Pattern{accept: accept})
 }
@@ -110,13 +111,12 @@ func (p *Pattern) match(name string) (values map[string]string, ok bool) {
 	return values, true
 }
 
-// accepts tells whether p takes a name that a client asked for.
-func (p *Pattern) accepts(ctx context.Context, s *Socket) (values map[string]string, ok bool) {
+// accepts tells whether p takes a name that no namespace has.
+func (p *Pattern) accepts(ctx context.Context, name string, auth json.RawMessage) (values map[string]string, ok bool) {
 	if p.accept == nil {
-		return p.match(s.name)
+		return p.match(name)
 	}
-	s.callHook("connect", func() { ok = p.accept(ctx, s.name, s.auth) })
-	return nil, ok
+	return nil, p.accept(ctx, name, auth)
 }
 
 // Namespaces returns the namespaces of the pattern that exist on this node.

@@ -178,6 +178,32 @@ func (srv *Server) Lookup(name string) (*Namespace, bool) {
 	return ns, ok
 }
 
+// Hold returns the namespace with a name and keeps it until release is called,
+// which may be called again. If there is none, but a pattern takes the name, it is
+// made as for a client. So a node without clients in a dynamic namespace can emit
+// to it, and ask the nodes that have some; the first call then waits some
+// milliseconds for the adapter. What was made is freed with the last hold and the
+// last socket: hold it for longer than a call where calls come one after the other.
+//
+// Not ok is a name that neither a namespace has nor a pattern takes, or that no
+// client could ask for. Functions of [Server.OfFunc] are asked as for a client that
+// has no auth payload.
+func (srv *Server) Hold(ctx context.Context, name string) (ns *Namespace, release func(), ok bool) {
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	if !validNamespace(name, srv.cfg.Limits.NamespaceName) {
+		return nil, func() {}, false
+	}
+	if ns = srv.acquire(name); ns == nil {
+		ns = srv.resolve(name, func(p *Pattern) (map[string]string, bool) { return p.accepts(ctx, name, nil) })
+	}
+	if ns == nil {
+		return nil, func() {}, false
+	}
+	return ns, sync.OnceFunc(ns.release), true
+}
+
 // OnNamespace adds a function that is called when a namespace was created, other
 // than "/", before its first client is in. It may register handlers.
 func (srv *Server) OnNamespace(f func(ns *Namespace)) {
@@ -219,18 +245,18 @@ func (srv *Server) acquire(name string) *Namespace {
 	return ns
 }
 
-// resolve returns the namespace that s asked for, which a pattern may have to
-// make, and counts a user; nil if there is none (SIO-N-02).
-func (srv *Server) resolve(ctx context.Context, s *Socket) *Namespace {
+// resolve returns the namespace with a name that a pattern takes, made if need be,
+// and counts a user; nil if none does (SIO-N-02).
+func (srv *Server) resolve(name string, accepts func(p *Pattern) (values map[string]string, ok bool)) *Namespace {
 	srv.mu.Lock()
 	patterns := srv.patterns
 	srv.mu.Unlock()
 	for _, p := range patterns {
-		values, ok := p.accepts(ctx, s)
+		values, ok := accepts(p)
 		if !ok {
 			continue
 		}
-		ns, err := srv.obtain(s.name, p, values, func(ns *Namespace) { ns.users++ })
+		ns, err := srv.obtain(name, p, values, func(ns *Namespace) { ns.users++ })
 		if err != nil {
 			srv.log.Error("making a namespace", "error", err)
 			return nil
