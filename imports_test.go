@@ -57,12 +57,13 @@ var picture = map[string][]string{
 
 	// The gateway's parts (docs/decisions/0009-gateway.md); only the root knows all.
 	"internal/gateway":          {"node", "adapter", "adapter/redis", "internal/listener", "internal/gateway/..."},
-	"internal/gateway/config":   {},
-	"internal/gateway/command":  {"node"},
-	"internal/gateway/identity": {"node", "internal/gateway/config"},
+	"internal/gateway/template": {},
+	"internal/gateway/config":   {"internal/gateway/template"},
+	"internal/gateway/command":  {"node", "internal/gateway/template"},
+	"internal/gateway/identity": {"node", "internal/gateway/template", "internal/gateway/config"},
 	"internal/gateway/webhook":  {"internal/gateway/config", "internal/gateway/command"},
-	"internal/gateway/rules":    {"node", "internal/gateway/config", "internal/gateway/command", "internal/gateway/identity", "internal/gateway/webhook"},
-	"internal/gateway/api":      {"node", "adapter", "internal/gateway/config", "internal/gateway/command", "internal/gateway/identity"},
+	"internal/gateway/rules":    {"node", "internal/gateway/template", "internal/gateway/config", "internal/gateway/command", "internal/gateway/identity", "internal/gateway/webhook"},
+	"internal/gateway/api":      {"node", "adapter", "internal/gateway/template", "internal/gateway/config", "internal/gateway/command", "internal/gateway/identity"},
 	"internal/gateway/observe":  {"node", "adapter", "internal/listener", "internal/gateway/config"},
 	"internal/gateway/adminui":  {"node", "internal/gateway/config"},
 	"internal/gateway/console":  {},
