@@ -140,6 +140,17 @@ func (x *index) members(name string) []*Socket {
 	return r.members
 }
 
+// size is how many are in a room, but for the socket that the room is named for.
+func (x *index) size(name string) int {
+	sh := x.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if r := sh.rooms[name]; r != nil {
+		return len(r.members)
+	}
+	return 0
+}
+
 func (x *index) has(name string) bool {
 	sh := x.shard(name)
 	sh.mu.Lock()
@@ -458,6 +469,16 @@ func (ns *Namespace) LocalSockets() iter.Seq[*Socket] {
 // Rooms returns the names of the rooms that have members on this node, but for
 // those named by the ids of sockets.
 func (ns *Namespace) Rooms() []string { return ns.index.names() }
+
+// RoomLen returns how many sockets of this node are in a room, those that are still
+// connecting included.
+func (ns *Namespace) RoomLen(room string) int {
+	n := ns.index.size(room)
+	if ns.index.own(room) != nil {
+		n++
+	}
+	return n
+}
 
 // Len returns the number of sockets of this node.
 func (ns *Namespace) Len() int {

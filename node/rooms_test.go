@@ -354,3 +354,27 @@ func TestJoinWaits(t *testing.T) {
 		}
 	})
 }
+
+func TestRoomLen(t *testing.T) {
+	srv := newServer(t, Config{})
+	var sockets []*Socket
+	for range 3 {
+		_, id := srv.join(t, "/")
+		s, _ := srv.Socket(id)
+		sockets = append(sockets, s)
+	}
+	for _, s := range sockets[:2] {
+		if err := s.Join(t.Context(), "r", sockets[2].ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for room, want := range map[string]int{"r": 2, "nobody": 0, sockets[0].ID(): 1, sockets[2].ID(): 3} {
+		if got := srv.RoomLen(room); got != want {
+			t.Errorf("RoomLen(%q) = %d, want %d", room, got, want)
+		}
+	}
+	sockets[0].Leave("r", sockets[0].ID())
+	if r, own := srv.RoomLen("r"), srv.RoomLen(sockets[0].ID()); r != 1 || own != 0 {
+		t.Errorf("after leaving: %d and %d, want 1 and 0", r, own)
+	}
+}
