@@ -213,6 +213,9 @@ type JWT struct {
 	// URL of a JSON Web Key Set. It is kept, and fetched again for an unknown key,
 	// at most once in 10 s.
 	JWKSURL string `yaml:"jwks_url"`
+	// Whether that may be http:// on another machine. Whoever is on the way can give
+	// keys of his own then.
+	JWKSAllowHTTP bool `yaml:"jwks_allow_http" default:"false"`
 	// What aud and iss must be, if set.
 	Audience string `yaml:"audience"`
 	Issuer   string `yaml:"issuer"`
@@ -234,14 +237,16 @@ type Namespace struct {
 	// Name ("/chat") or pattern ("/tenant/{id}", a last "{rest...}" for all that
 	// follows). The first that fits a client's namespace counts.
 	Name string `yaml:"name"`
-	// Ways to get in, of which one must succeed: anonymous, jwt, webhook. A client
-	// with a token that is not valid is refused, whatever else there is.
+	// Ways to get in: anonymous, jwt, webhook. With jwt a token must be valid where there
+	// is one, and there must be one if it is the only way. With webhook it is asked about
+	// each client, after that, and has the last word.
 	Auth []string `yaml:"auth" default:"[anonymous]"`
 	// Webhook that decides on clients (auth: webhook), and hears of them.
 	Webhook string `yaml:"webhook"`
 	// What the webhook hears of besides: connected, disconnected.
 	Notify []string `yaml:"notify"`
-	// Rooms that each client joins, as templates.
+	// Rooms that each client joins, as templates. One whose field has no value is left
+	// out.
 	Join []string `yaml:"join"`
 	// What happens to events; the first route that fits counts. Without one an
 	// event is counted and ignored.
@@ -262,8 +267,12 @@ type Route struct {
 
 	// Emit it to rooms.
 	Relay *Relay `yaml:"relay"`
-	// Send it to this webhook; its answer is the ack.
+	// Send it to this webhook; its answer is the ack. The client's next event waits for
+	// the answer.
 	Webhook string `yaml:"webhook"`
+	// Whether the next events need not wait for the webhook's answer; 64 of one client
+	// at a time. They may be handled in another order then.
+	Concurrent bool `yaml:"concurrent" default:"false"`
 	// Append it to a Redis stream.
 	Stream *Stream `yaml:"stream"`
 	// Join the rooms in the first argument (a text or a list), if each fits one of
@@ -287,14 +296,16 @@ type Relay struct {
 	Volatile bool `yaml:"volatile" default:"false"`
 	// Name under which it is sent, as a template. If empty, its own.
 	Event string `yaml:"event"`
-	// Whether the sender must be in one of the rooms.
+	// Whether the sender must be in each room whose name {args} have a part in, and if
+	// there is none such, in one of the rooms.
 	Members bool `yaml:"members" default:"true"`
 }
 
 // Stream appends events to a Redis stream, from which backends read with consumer
 // groups.
 type Stream struct {
-	// Key of the stream, as a template.
+	// Key of the stream, as a template that begins with a text and has no {args} and no
+	// {event}: clients do not choose keys in Redis.
 	Key string `yaml:"key"`
 	// About how many entries it has at most.
 	MaxLen int `yaml:"max_len" default:"100000"`
@@ -302,7 +313,9 @@ type Stream struct {
 
 // RoomRule are the rooms that clients may join or leave by themselves.
 type RoomRule struct {
-	// Patterns, as templates; "*" stands for any characters.
+	// Patterns, as templates; "*" stands for any characters, but a star in a value only
+	// for itself. A name that can be the id of a socket fits only a pattern that is this
+	// very name: 20 characters of [A-Za-z0-9_-].
 	Rooms []string `yaml:"rooms"`
 }
 
