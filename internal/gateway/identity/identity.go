@@ -35,3 +35,7 @@ type Grant struct {
 	// Namespaces that the token is good for, as patterns. Nil: all.
 	Namespaces []string
 }
+
+// hasToken tells whether the client came with a token; a webhook may have let it in
+// besides, or alone.
+func (c *Client) hasToken() bool { return len(c.Claims) > 0 }
