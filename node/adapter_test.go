@@ -251,3 +251,26 @@ func TestErrorTexts(t *testing.T) {
 		t.Error(a, err)
 	}
 }
+
+func TestRawArgs(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for raw, atts := range map[string]int{
+		"": 0, " 1 , 2": 0, ph0: 1, `{"a":[` + ph0 + `]}`: 1, deep(127): 0,
+		`{"_placeholder":true,"num":-1}`: 0, // nothing is one without attachments
+	} {
+		a, err := RawArgs([]byte(raw), make([][]byte, atts))
+		if err != nil || len(a.Attachments()) != atts || string(a.JSON()) != strings.TrimSpace(raw) {
+			t.Errorf("%.50s: %.50s, %v", raw, a, err)
+		}
+	}
+	for raw, atts := range map[string]int{
+		"[": 0, "1]": 0, "1,": 0, ",1": 0, "1 2": 0, "'x'": 0, "\"\xff\"": 0, deep(128): 0,
+		`{"_placeholder":true,"num":1}`:    1,
+		`{"_placeholder":true,"num":"0"}`:  1,
+		`{"_placeholder":true,"num":1e99}`: 1,
+	} {
+		if a, err := RawArgs([]byte(raw), make([][]byte, atts)); err == nil {
+			t.Errorf("%.50s is taken for %.50s", raw, a)
+		}
+	}
+}

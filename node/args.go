@@ -1,8 +1,12 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/fanwire/fanwire/internal/args"
 	"github.com/fanwire/fanwire/protocol/socketio"
@@ -16,7 +20,8 @@ type (
 	// (HRD-06). Len is their number; Bind(i, &v) reads one and BindAll(&v, &w)
 	// several as [On] does, and leaves alone what is missing; Raw(i) and All are
 	// their raw JSON, From(i) those from i on, JSON all of them with commas
-	// between, Attachments the binary parts that placeholders refer to.
+	// between, Attachments the binary parts that placeholders refer to;
+	// AppendJSON(dst, f) writes them with something else in the place of these.
 	Args = args.Args
 	// Binary is a byte slice that travels as a binary attachment, wherever it
 	// stands in a value. A []byte does too; the type matters in an any, where an
@@ -32,6 +37,23 @@ type (
 
 // NewArgs encodes values as Emit does, to send them many times.
 func NewArgs(values ...any) (Args, error) { return args.Of(values...) }
+
+// RawArgs returns the arguments in raw, which are JSON values with commas between,
+// without brackets, and the binary parts that their placeholders
+// {"_placeholder":true,"num":N} stand for, N counting from 0. Without attachments
+// nothing is a placeholder. It refuses what no client could have sent: other text
+// than JSON in UTF-8, values nested more than 127 deep (HRD-05), placeholders that
+// are wrong (HRD-42). How many attachments may be is decided when they are sent. raw
+// and attachments are kept and must not be changed afterwards.
+func RawArgs(raw []byte, attachments [][]byte) (Args, error) {
+	if !utf8.Valid(raw) { // HRD-33
+		return Args{}, errors.New("node: raw arguments: not UTF-8")
+	}
+	if err := socketio.CheckArgs(raw, len(attachments)); err != nil {
+		return Args{}, fmt.Errorf("node: raw arguments: %w", err)
+	}
+	return args.Make(bytes.Trim(raw, " \t\r\n"), attachments), nil
+}
 
 // firstArg returns the raw JSON of the first argument, nil if there is none.
 func firstArg(a Args) []byte {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"reflect"
@@ -297,6 +298,13 @@ func TestArgs(t *testing.T) {
 	of, err := Of(1, Binary{2})
 	equal(t, err, nil)
 	equal(t, of.String(), `[1,`+ph("0")+`]`)
+	hex := func(dst, b []byte) []byte { return fmt.Appendf(dst, `"%x"`, b) }
+	text, err := a.AppendJSON([]byte("["), hex)
+	equal(t, err, nil)
+	equal(t, string(text), `[1 , "b,]" ,{"c":[1,2]}, "07"`)
+	if _, err = Make([]byte(ph("1")), [][]byte{{7}}).AppendJSON(nil, hex); err == nil {
+		t.Error("a placeholder without its attachment")
+	}
 }
 
 func TestDecode(t *testing.T) {

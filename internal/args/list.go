@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+
+	"github.com/fanwire/fanwire/protocol/socketio"
 )
 
 // Args are the arguments of an event or an ack as they came: raw JSON, with the
@@ -100,6 +102,15 @@ func (a Args) From(i int) Args {
 // JSON returns the raw arguments, separated by commas, without brackets. It must
 // not be changed.
 func (a Args) JSON() []byte { return a.raw }
+
+// AppendJSON appends the raw arguments, separated by commas, without brackets; in
+// the place of each placeholder it appends what binary appends for its attachment.
+// It is an error if a placeholder has none.
+func (a Args) AppendJSON(dst []byte, binary func(dst, attachment []byte) []byte) ([]byte, error) {
+	return socketio.ReplacePlaceholders(dst, a.raw, len(a.atts), func(dst []byte, num int) []byte {
+		return binary(dst, a.atts[num])
+	})
+}
 
 // Attachments returns the binary parts that placeholders in the arguments refer
 // to.

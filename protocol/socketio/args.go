@@ -17,6 +17,35 @@ func SplitArgs(args []byte) iter.Seq[[]byte] {
 	}
 }
 
+// CheckArgs tells whether args is what stands in the array of a packet: JSON values
+// with commas between, or nothing. With the array they are nested at most 128 deep
+// (HRD-05). With attachments the placeholders must be right ([ReplacePlaceholders]).
+// The errors are [ErrPayload], [ErrDepth] and [ErrAttachments]; like [Valid] it
+// leaves the encoding of strings unchecked.
+func CheckArgs(args []byte, attachments int) error {
+	for i := skipSpace(args, 0); i < len(args); {
+		switch i = scan(args, i, 0, defaultDepth-1); i {
+		case notJSON:
+			return ErrPayload
+		case tooDeep:
+			return ErrDepth
+		}
+		if i = skipSpace(args, i); i == len(args) {
+			break
+		}
+		if args[i] != ',' {
+			return ErrPayload
+		}
+		if i = skipSpace(args, i+1); i == len(args) {
+			return ErrPayload
+		}
+	}
+	if attachments == 0 {
+		return nil // nothing is a placeholder (SIO-M-22)
+	}
+	return checkPlaceholders(args, attachments)
+}
+
 // skipValue returns the index behind the valid JSON value at i: that of the
 // next comma that belongs to no string and no container, or the end.
 func skipValue(data []byte, i int) int {

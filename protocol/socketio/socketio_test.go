@@ -283,6 +283,41 @@ func TestValid(t *testing.T) {
 	try(make([]byte, 0, 8), 4)
 }
 
+// CheckArgs takes what Valid takes between brackets.
+func TestCheckArgs(t *testing.T) {
+	const alphabet = `[]{}",:0t1` + " \n"
+	var try func(text []byte, left int)
+	try = func(text []byte, left int) {
+		if err := CheckArgs(text, 0); (err == nil) != json.Valid([]byte("["+string(text)+"]")) {
+			t.Fatalf("CheckArgs(%q): %v", text, err)
+		}
+		if left == 0 {
+			return
+		}
+		for i := range len(alphabet) {
+			try(append(text, alphabet[i]), left-1)
+		}
+	}
+	try(make([]byte, 0, 8), 4)
+	deep := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
+	for _, test := range []struct {
+		args        []byte
+		attachments int
+		want        error
+	}{
+		{deep(127), 0, nil},
+		{deep(128), 0, ErrDepth},
+		{[]byte(`1,{"_placeholder":true,"num":1}`), 2, nil},
+		{[]byte(`1,{"_placeholder":true,"num":2}`), 2, ErrAttachments},
+		{[]byte(`1,{"_placeholder":true,"num":2}`), 0, nil},
+		{[]byte(`1,{"_placeholder":true,"num":-2}`), 2, ErrAttachments},
+	} {
+		if err := CheckArgs(test.args, test.attachments); err != test.want {
+			t.Errorf("%.50s: %v, want %v", test.args, err, test.want)
+		}
+	}
+}
+
 // TestValidDocuments compares with encoding/json over cut and changed documents.
 func TestValidDocuments(t *testing.T) {
 	compare := func(text []byte) {
