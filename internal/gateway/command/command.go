@@ -1,5 +1,9 @@
-// Package command is what backends can ask the gateway for: one vocabulary for the
-// HTTP API and for the answers of webhooks.
+// Package command is what backends can ask the gateway for: one vocabulary and one
+// implementation for the HTTP API and for the answers of webhooks.
+//
+// [Parse] reads a [Command] from JSON, [Command.Validate] says what is wrong with
+// it, [Runner.Run] does it. [Args] is where the JSON of backends and the arguments
+// of package node meet.
 package command
 
 import (
@@ -22,8 +26,12 @@ const (
 	ServerEmit Kind = "server_emit" // to the other servers of the cluster
 )
 
+// Kinds lists them.
+func Kinds() []Kind { return []Kind{Emit, Join, Leave, Disconnect, SetData, ServerEmit} }
+
 // Command is one thing to do. Its target is To, or All; a webhook's answer without
-// either means the client that it is about.
+// either means the client that it is about. A Command does not change once it was
+// validated.
 type Command struct {
 	Kind      Kind   `json:"type"`
 	Namespace string `json:"namespace,omitempty"` // "/", or that of the client
@@ -43,18 +51,32 @@ type Command struct {
 
 	Rooms []string        `json:"rooms,omitempty"` // of join and leave
 	Close bool            `json:"close,omitempty"` // of disconnect: the whole session, not only the namespace
-	Data  json.RawMessage `json:"data,omitempty"`  // of set_data
+	Data  json.RawMessage `json:"data,omitempty"`  // of set_data; null takes it away
 }
 
-// Problem says what is wrong with a command, and where.
-type Problem struct {
-	Path    string `json:"path"` // as in "commands[2].event"
-	Message string `json:"message"`
+// Targeted tells whether the command says whom it concerns.
+func (c *Command) Targeted() bool { return c.All || len(c.To) > 0 }
+
+// Broadcast is whom a command with a target concerns, and how they are reached.
+func (c *Command) Broadcast(ns *node.Namespace) node.Broadcast {
+	b := ns.All()
+	if !c.All {
+		b = b.To(c.To...)
+	}
+	if len(c.Except) > 0 {
+		b = b.Except(c.Except...)
+	}
+	if c.Volatile {
+		b = b.Volatile()
+	}
+	if c.Local {
+		b = b.Local()
+	}
+	if c.Compress != nil {
+		b = b.Compress(*c.Compress)
+	}
+	return b
 }
 
 // AckTimeout is how long calls that wait for acks wait, unless told otherwise.
 const AckTimeout = 5 * time.Second
-
-// Args are the arguments of an event, as node has them. In JSON a binary value is
-// {"$binary":"BASE64"}.
-type Args struct{ node.Args }

@@ -330,8 +330,12 @@ type Webhook struct {
 	// Deadline of a request, with all its retries.
 	Timeout time.Duration `yaml:"timeout" default:"5s"`
 	// How often a request is tried again that surely or safely can be: connected,
-	// disconnected and connect always, an event only while no answer has begun.
+	// disconnected and connect after any failure, an event only if it was not sent.
 	Retries int `yaml:"retries" default:"2"`
+	// Whether an event may be tried again although the backend may have seen it: for
+	// backends that know the ids of requests (header webhook-id) and answer one that
+	// comes again as before.
+	RetryEvents bool `yaml:"retry_events" default:"false"`
 	// Requests at a time; others wait, within the deadline.
 	MaxConcurrent int `yaml:"max_concurrent" default:"64"`
 	// Requests that may wait; more are refused at once.
