@@ -12,25 +12,31 @@ import "time"
 //	yaml     the name in the file; the path of all names is that of the flag
 //	         (--redis.address) and of the environment (FANWIRE_REDIS_ADDRESS)
 //	default  as written in the file
-//	reload   may change while the gateway runs
+//	reload   may change while the gateway runs, with all that is in it
 //
-// Fields of type [Secret] can be given as FANWIRE_..._FILE and as {file: PATH}.
+// Fields of type [Secret] can be given as FANWIRE_..._FILE and as {file: PATH}. A
+// Config does not change once it is loaded, and may be used concurrently.
 type Config struct {
-	Node       Node               `yaml:"node"`
-	Listen     Listen             `yaml:"listen"`
-	Admin      Admin              `yaml:"admin"`
-	Redis      Redis              `yaml:"redis"`
-	SocketIO   SocketIO           `yaml:"socketio"`
-	Limits     Limits             `yaml:"limits" reload:"true"`
-	Auth       Auth               `yaml:"auth" reload:"true"`
-	Namespaces []Namespace        `yaml:"namespaces" reload:"true"`
-	Webhooks   map[string]Webhook `yaml:"webhooks" reload:"true"`
-	API        API                `yaml:"api" reload:"true"`
-	AdminUI    AdminUI            `yaml:"admin_ui"`
-	Console    Console            `yaml:"console"`
-	Tracing    Tracing            `yaml:"tracing"`
-	Log        Log                `yaml:"log" reload:"true"`
-	Drain      Drain              `yaml:"drain"`
+	Node     Node     `yaml:"node"`
+	Listen   Listen   `yaml:"listen"`
+	Admin    Admin    `yaml:"admin"`
+	Redis    Redis    `yaml:"redis"`
+	SocketIO SocketIO `yaml:"socketio"`
+	Limits   Limits   `yaml:"limits" reload:"true"`
+	Auth     Auth     `yaml:"auth" reload:"true"`
+	// Namespaces that clients may be in. Without any there is "/", for everybody, where
+	// events are counted and ignored.
+	Namespaces []Namespace `yaml:"namespaces" reload:"true"`
+	// Backends that are called by HTTP, by their names in namespaces and routes.
+	Webhooks map[string]Webhook `yaml:"webhooks" reload:"true"`
+	API      API                `yaml:"api" reload:"true"`
+	AdminUI  AdminUI            `yaml:"admin_ui"`
+	Console  Console            `yaml:"console"`
+	Tracing  Tracing            `yaml:"tracing"`
+	Log      Log                `yaml:"log" reload:"true"`
+	Drain    Drain              `yaml:"drain"`
+
+	origins map[string]Origin // by path, for messages
 }
 
 // Node is this node and how the others reach it.
@@ -52,7 +58,8 @@ type Listen struct {
 	Address string `yaml:"address" default:":3000"`
 	// Permissions of the unix socket.
 	UnixMode string `yaml:"unix_mode" default:"0660"`
-	TLS      TLS    `yaml:"tls"`
+	// TLS for clients.
+	TLS TLS `yaml:"tls"`
 	// Whether HTTP/2 is offered for polling, where TLS is on.
 	HTTP2 bool `yaml:"http2" default:"true"`
 	// Largest number of connections at a time. 0: the limit of open files but for a
@@ -82,7 +89,8 @@ type TLS struct {
 type Admin struct {
 	// Address of the admin listener: host:port, unix:/path/to/socket, or "off".
 	Address string `yaml:"address" default:"127.0.0.1:3001"`
-	TLS     TLS    `yaml:"tls"`
+	// TLS for operators and backends.
+	TLS TLS `yaml:"tls"`
 	// Whether /debug/pprof/ is served.
 	Pprof bool `yaml:"pprof" default:"false"`
 	// Whether /metrics is served.
@@ -99,16 +107,20 @@ type Redis struct {
 	Mode string `yaml:"mode" default:"single"`
 	// Name of the master, for sentinel.
 	MasterName string `yaml:"master_name"`
-	Username   string `yaml:"username"`
-	Password   Secret `yaml:"password"`
+	// User, if Redis asks for more than a password.
+	Username string `yaml:"username"`
+	// Password, if Redis asks for one.
+	Password Secret `yaml:"password"`
 	// User of the sentinels, if they ask for one.
 	SentinelUsername string `yaml:"sentinel_username"`
+	// Password of the sentinels, if they ask for one.
 	SentinelPassword Secret `yaml:"sentinel_password"`
 	// Number of the database. Not with cluster.
-	Database int      `yaml:"database" default:"0"`
-	TLS      RedisTLS `yaml:"tls"`
+	Database int `yaml:"database" default:"0"`
+	// TLS to Redis.
+	TLS RedisTLS `yaml:"tls"`
 	// How events travel: classic, sharded or streams. The same on all nodes, and as
-	// on official ones.
+	// on official ones. The embedded Redis has no sharded channels.
 	Adapter string `yaml:"adapter" default:"classic"`
 	// Prefix of keys and channels, as on official nodes ("socket.io").
 	Prefix string `yaml:"prefix" default:"socket.io"`
@@ -122,23 +134,30 @@ type RedisTLS struct {
 	Enabled bool `yaml:"enabled" default:"false"`
 	// Authorities of the server's certificate, PEM. If empty, those of the system.
 	CAFile string `yaml:"ca_file"`
-	// Certificate and key of this client, PEM, if the server asks for them.
+	// Certificate of this client, PEM, if the server asks for one.
 	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	// Key of this client, PEM.
+	KeyFile string `yaml:"key_file"`
 	// Name in the server's certificate, if it is not that of the address.
 	ServerName string `yaml:"server_name"`
 }
 
 // SocketIO is what clients see of the protocol.
 type SocketIO struct {
-	Path           string        `yaml:"path" default:"/socket.io/"`
-	PingInterval   time.Duration `yaml:"ping_interval" default:"25s"`
-	PingTimeout    time.Duration `yaml:"ping_timeout" default:"20s"`
+	// Path of the endpoint.
+	Path string `yaml:"path" default:"/socket.io/"`
+	// Time from one pong to the next ping.
+	PingInterval time.Duration `yaml:"ping_interval" default:"25s"`
+	// Time that a pong may take.
+	PingTimeout time.Duration `yaml:"ping_timeout" default:"20s"`
+	// Time that the change from polling to WebSocket may take.
 	UpgradeTimeout time.Duration `yaml:"upgrade_timeout" default:"10s"`
-	// Time in which a client must be in a namespace.
+	// Time in which a client must be in a namespace, what a webhook takes for it
+	// included.
 	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"45s"`
-	// Largest message and polling body, in bytes.
-	MaxPayload Size     `yaml:"max_payload" default:"1000000"`
+	// Largest message and polling body.
+	MaxPayload Size `yaml:"max_payload" default:"1MB"`
+	// Transports that clients may use: polling, websocket.
 	Transports []string `yaml:"transports" default:"[polling, websocket]"`
 	// Whether Socket.IO 2 clients are accepted. Their public ids are secrets then.
 	AllowEIO3 bool `yaml:"allow_eio3" default:"false"`
@@ -146,7 +165,8 @@ type SocketIO struct {
 	PerMessageDeflate bool `yaml:"per_message_deflate" default:"false"`
 	// Packet format: default or msgpack.
 	Parser string `yaml:"parser" default:"default"`
-	CORS   CORS   `yaml:"cors"`
+	// Which pages may connect.
+	CORS CORS `yaml:"cors"`
 	// Name of a cookie that carries the session id. Empty: none is set.
 	Cookie string `yaml:"cookie"`
 	// Folder with the official client's bundle, served below the path. If empty, it
@@ -160,29 +180,35 @@ type SocketIO struct {
 // CORS says which pages may connect, besides those of the same origin.
 type CORS struct {
 	// Origins like https://app.example, or "*" for all.
-	Origins        []string      `yaml:"origins"`
-	Credentials    bool          `yaml:"credentials" default:"false"`
-	AllowedHeaders []string      `yaml:"allowed_headers"`
-	MaxAge         time.Duration `yaml:"max_age" default:"0s"`
+	Origins []string `yaml:"origins"`
+	// Whether browsers may send cookies. Not together with "*".
+	Credentials bool `yaml:"credentials" default:"false"`
+	// Headers that pages may send. If empty, those that they ask for.
+	AllowedHeaders []string `yaml:"allowed_headers"`
+	// How long browsers keep the answer to a preflight. 0: it is not said.
+	MaxAge time.Duration `yaml:"max_age" default:"0s"`
 }
 
-// Limits bound what clients use up. 0 means no limit unless it says otherwise.
+// Limits bound what clients use up.
 type Limits struct {
-	// New sessions per second, and how many at once.
-	HandshakeRate  float64 `yaml:"handshake_rate" default:"1000"`
-	HandshakeBurst int     `yaml:"handshake_burst" default:"2000"`
-	// Sessions of this node at a time.
+	// New sessions per second. 0: no limit.
+	HandshakeRate float64 `yaml:"handshake_rate" default:"1000"`
+	// New sessions at once.
+	HandshakeBurst int `yaml:"handshake_burst" default:"2000"`
+	// Sessions of this node at a time. 0: no limit.
 	Sessions int `yaml:"sessions" default:"0"`
-	// Packets per second from one client, and how many at once. Who sends more is
-	// read slowly, and closed after 10 s of it.
-	PacketRate  float64 `yaml:"packet_rate" default:"500"`
-	PacketBurst int     `yaml:"packet_burst" default:"2000"`
-	// Bytes per second from one client, and how many at once.
-	ByteRate  Size `yaml:"byte_rate" default:"2MB"`
+	// Packets per second from one client. Who sends more is read slowly, and closed
+	// after 10 s of it. 0: no limit.
+	PacketRate float64 `yaml:"packet_rate" default:"500"`
+	// Packets at once from one client.
+	PacketBurst int `yaml:"packet_burst" default:"2000"`
+	// Bytes per second from one client, as with packets. 0: no limit.
+	ByteRate Size `yaml:"byte_rate" default:"2MB"`
+	// Bytes at once from one client.
 	ByteBurst Size `yaml:"byte_burst" default:"4MB"`
 	// Bytes that wait for one client before it is closed as a slow one.
 	Output Size `yaml:"output" default:"1MiB"`
-	// Rooms of one socket.
+	// Rooms of one socket. 0: no limit.
 	Rooms int `yaml:"rooms" default:"10000"`
 	// Bytes of the name of a room that a client or a backend gives.
 	RoomName int `yaml:"room_name" default:"256"`
@@ -194,6 +220,7 @@ type Limits struct {
 
 // Auth says how clients prove who they are. A namespace names the ways it accepts.
 type Auth struct {
+	// Tokens.
 	JWT JWT `yaml:"jwt"`
 }
 
@@ -216,19 +243,22 @@ type JWT struct {
 	// Whether that may be http:// on another machine. Whoever is on the way can give
 	// keys of his own then.
 	JWKSAllowHTTP bool `yaml:"jwks_allow_http" default:"false"`
-	// What aud and iss must be, if set.
+	// What the claim aud must be or have in it, if set.
 	Audience string `yaml:"audience"`
-	Issuer   string `yaml:"issuer"`
+	// What the claim iss must be, if set.
+	Issuer string `yaml:"issuer"`
 	// How far clocks may differ.
 	Leeway time.Duration `yaml:"leeway" default:"30s"`
 	// How long after its token has expired a client is closed, so that it can bring
 	// a new one by the event "fanwire:auth" or by connecting again.
 	Grace time.Duration `yaml:"grace" default:"25s"`
-	// Claims with the rooms to join, the patterns of rooms that the client may
-	// join, and the patterns of events that it may send.
-	RoomsClaim     string `yaml:"rooms_claim" default:"rooms"`
-	MayJoinClaim   string `yaml:"may_join_claim" default:"may_join"`
-	MaySendClaim   string `yaml:"may_send_claim" default:"may_send"`
+	// Claim with the rooms to join.
+	RoomsClaim string `yaml:"rooms_claim" default:"rooms"`
+	// Claim with the patterns of rooms that the client may join.
+	MayJoinClaim string `yaml:"may_join_claim" default:"may_join"`
+	// Claim with the patterns of events that the client may send.
+	MaySendClaim string `yaml:"may_send_claim" default:"may_send"`
+	// Claim with the patterns of namespaces that the token is good for.
 	NamespaceClaim string `yaml:"namespaces_claim" default:"namespaces"`
 }
 
@@ -258,10 +288,11 @@ type Namespace struct {
 type Route struct {
 	// Names of events; "*" stands for any characters.
 	Events []string `yaml:"events"`
-	// Most events per second of one client that this route takes, and how many at
-	// once. What is above is refused: an ack tells, with the error "rate".
-	Rate  float64 `yaml:"rate" default:"0"`
-	Burst int     `yaml:"burst" default:"0"`
+	// Events per second of one client that this route takes. What is above is
+	// refused: an ack tells, with the error "rate". 0: no limit.
+	Rate float64 `yaml:"rate" default:"0"`
+	// Events at once of one client. 0: those of one second, and at least one.
+	Burst int `yaml:"burst" default:"0"`
 	// Largest event in bytes, JSON and attachments. 0: max_payload.
 	MaxSize Size `yaml:"max_size" default:"0"`
 
@@ -321,6 +352,7 @@ type RoomRule struct {
 
 // Webhook is a backend that is called by HTTP.
 type Webhook struct {
+	// Where requests go, by POST.
 	URL string `yaml:"url"`
 	// Secret that signs the requests (Standard Webhooks), 24 bytes at least; with
 	// the prefix whsec_ it is base64.
@@ -340,34 +372,39 @@ type Webhook struct {
 	MaxConcurrent int `yaml:"max_concurrent" default:"64"`
 	// Requests that may wait; more are refused at once.
 	MaxWaiting int `yaml:"max_waiting" default:"1000"`
-	// Failures in a row that open the circuit, and for how long: requests fail at
-	// once then.
-	CircuitFailures int           `yaml:"circuit_failures" default:"10"`
-	CircuitPause    time.Duration `yaml:"circuit_pause" default:"5s"`
-	// Whether http:// and addresses of this machine, of private networks and of
-	// metadata services are allowed.
-	AllowHTTP    bool `yaml:"allow_http" default:"false"`
+	// Failures in a row that open the circuit.
+	CircuitFailures int `yaml:"circuit_failures" default:"10"`
+	// How long it stays open: requests fail at once then.
+	CircuitPause time.Duration `yaml:"circuit_pause" default:"5s"`
+	// Whether http:// is allowed.
+	AllowHTTP bool `yaml:"allow_http" default:"false"`
+	// Whether addresses of this machine, of private networks and of metadata services
+	// are allowed.
 	AllowPrivate bool `yaml:"allow_private" default:"false"`
 	// Names of headers of the client's handshake that are passed on.
 	Headers []string `yaml:"headers"`
-	TLS     HookTLS  `yaml:"tls"`
+	// TLS to the webhook.
+	TLS HookTLS `yaml:"tls"`
 }
 
 // HookTLS is for the connection to a webhook.
 type HookTLS struct {
 	// Authorities of the server's certificate, PEM. If empty, those of the system.
-	CAFile   string `yaml:"ca_file"`
+	CAFile string `yaml:"ca_file"`
+	// Certificate of this client, PEM, if the server asks for one.
 	CertFile string `yaml:"cert_file"`
-	KeyFile  string `yaml:"key_file"`
+	// Key of this client, PEM.
+	KeyFile string `yaml:"key_file"`
 }
 
 // API is the HTTP API of the admin listener.
 type API struct {
 	// Keys of backends. Without one the API is off.
 	Keys []APIKey `yaml:"keys"`
-	// Requests per second of all together, and how many at once.
-	Rate  float64 `yaml:"rate" default:"2000"`
-	Burst int     `yaml:"burst" default:"4000"`
+	// Requests per second of all together. 0: no limit.
+	Rate float64 `yaml:"rate" default:"2000"`
+	// Requests at once.
+	Burst int `yaml:"burst" default:"4000"`
 	// Largest body.
 	MaxBody Size `yaml:"max_body" default:"1MiB"`
 	// How long an idempotency key is remembered.
@@ -388,10 +425,12 @@ type APIKey struct {
 
 // AdminUI is the namespace of the official Socket.IO Admin UI.
 type AdminUI struct {
+	// Whether the namespace is there.
 	Enabled bool `yaml:"enabled" default:"false"`
 	// Name of the namespace.
 	Namespace string `yaml:"namespace" default:"/admin"`
-	Username  string `yaml:"username" default:"admin"`
+	// Name to log in with.
+	Username string `yaml:"username" default:"admin"`
 	// Hash of the password, as by bcrypt ("$2a$10$...").
 	PasswordHash Secret `yaml:"password_hash"`
 	// Whether nobody may change anything.
@@ -414,15 +453,16 @@ type Tracing struct {
 	// URL of the collector, as in http://collector:4318. If empty, tracing is off.
 	Endpoint string `yaml:"endpoint"`
 	// Part of the messages that are traced, 0 to 1.
-	Sample  float64 `yaml:"sample" default:"0.01"`
-	Service string  `yaml:"service" default:"fanwire"`
+	Sample float64 `yaml:"sample" default:"0.01"`
+	// Name of this service in the traces.
+	Service string `yaml:"service" default:"fanwire"`
 }
 
 // Log goes to standard error.
 type Log struct {
-	// debug, info, warn or error.
+	// Lowest level: debug, info, warn or error.
 	Level string `yaml:"level" default:"info"`
-	// json or text.
+	// Form of the lines: json or text.
 	Format string `yaml:"format" default:"json"`
 }
 
