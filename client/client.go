@@ -374,7 +374,7 @@ func (r *receiver) Message(data []byte, binary bool) error {
 		r.client.mu.Unlock()
 	}
 	if r.last != nil { // SIO-J-06
-		r.last.receive(r.conn, p)
+		return r.last.receive(r.conn, p)
 	}
 	return nil
 }

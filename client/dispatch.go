@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/fanwire/fanwire/client/internal/engine"
@@ -67,8 +68,16 @@ type queue struct {
 	room    *sync.Cond // bytes or gate changed; made by who waits
 }
 
-// event queues an event. It blocks while the queue is full.
-func (q *queue) event(d delivery) {
+// heldFactor is how many times the bound of the queue events may take that come
+// before the answer to CONNECT: all that a client has missed may (SIO-Z-10), and
+// who stops reading then never gets the answer.
+const heldFactor = 64
+
+var errHeld = errors.New("client: too many events before the answer to CONNECT")
+
+// event queues an event. It blocks while the queue is full. With an error the
+// event is lost, and the connection is of no use any more.
+func (q *queue) event(d delivery) error {
 	size := d.size()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -80,17 +89,19 @@ func (q *queue) event(d delivery) {
 	}
 	switch q.gate {
 	case gateShut:
-		return
+		return nil
 	case gateHold:
-		if q.limit <= 0 || q.bytes < q.limit { // nothing official sends that much before CONNECT
-			q.held = append(q.held, d)
-			q.bytes += size
+		if q.limit > 0 && q.bytes/heldFactor >= q.limit {
+			return errHeld
 		}
-		return
+		q.held = append(q.held, d)
+		q.bytes += size
+		return nil
 	}
 	q.bytes += size
 	q.noteOffsetLocked(&d)
 	q.addLocked(d)
+	return nil
 }
 
 // noteOffsetLocked keeps the arguments of an event if the last of them may be an

@@ -87,7 +87,9 @@ type Options struct {
 	// connection it returns ErrQueueFull.
 	SendQueue int
 	// ReceiveQueue bounds the events of one namespace that wait for their
-	// handlers, in bytes; default 4 MiB, negative: no limit.
+	// handlers, in bytes; default 4 MiB, negative: no limit. A client that has
+	// recovered may get 64 times as much at once, which it has missed; with more the
+	// connection is closed, and the next one begins anew.
 	ReceiveQueue int
 
 	// Logger gets debug records, and a warning for an event that cannot be

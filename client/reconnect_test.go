@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -335,6 +336,46 @@ func TestRecovery(t *testing.T) {
 	equal(t, s.Recovered(), false)
 	p.Close()
 	srv.open().want(`40{"pid":"Q","offset":"offset2","a":"b"}`)
+}
+
+// TestRecoveryOfMuch: what a client has missed may be more than its queue takes, and
+// comes before the answer to CONNECT. Of far too much nothing is lost in silence.
+func TestRecoveryOfMuch(t *testing.T) {
+	srv := newScript(t)
+	const queue = 100
+	c, err := New(srv.URL, fast(Options{Transports: []string{WebSocket}, ReceiveQueue: queue}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s := c.Of("/")
+	rec := record(s)
+	s.Open()
+	p := srv.open()
+	p.want(`40`)
+	p.send(`40{"sid":"id","pid":"P"}`, `42["e","offset1"]`)
+	recv(t, rec.connects)
+	rec.want(t, `e["offset1"]`)
+	p.Close()
+	p = srv.open()
+	p.want(`40{"pid":"P","offset":"offset1"}`)
+	var missed []string
+	for i := range 20 {
+		text := fmt.Sprintf(`["%s","o%d"]`, strings.Repeat("x", queue), i)
+		p.send(`42["missed",` + text[1:])
+		missed = append(missed, "missed"+text)
+	}
+	p.send(`40{"sid":"id","pid":"P"}`)
+	rec.want(t, missed...)
+	recv(t, rec.connects)
+	p.Close()
+	p = srv.open()
+	p.want(`40{"pid":"P","offset":"o19"}`)
+	for range 2 * heldFactor {
+		_ = p.WriteMessage(websocket.TextMessage, []byte(`42["missed","`+strings.Repeat("x", queue)+`"]`)) // it may have gone
+	}
+	p = srv.open()
+	p.want(`40`)
 }
 
 func TestBackoff(t *testing.T) {

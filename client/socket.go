@@ -248,15 +248,20 @@ func (s *Socket) refusedLocked(err error) {
 }
 
 // receive handles a packet for the socket. It is called by the connection's
-// reader.
-func (s *Socket) receive(conn *engine.Conn, p *socketio.Packet) {
+// reader. An error ends the connection.
+func (s *Socket) receive(conn *engine.Conn, p *socketio.Packet) error {
 	switch p.Type {
 	case socketio.Event:
 		d := delivery{event: p.Event, args: args.Make(p.Args, p.Attachments)}
 		if p.HasID {
 			d.conn, d.ackID = conn, p.ID
 		}
-		s.queue.event(d)
+		if err := s.queue.event(d); err != nil {
+			s.client.mu.Lock()
+			s.pid = "" // the same would come again
+			s.client.mu.Unlock()
+			return err
+		}
 	case socketio.Ack:
 		if p.HasID {
 			s.acked(p.ID, args.Make(p.Args, p.Attachments))
@@ -268,6 +273,7 @@ func (s *Socket) receive(conn *engine.Conn, p *socketio.Packet) {
 			s.changeLocked(conn, p)
 		}
 	}
+	return nil
 }
 
 // changeLocked handles a packet that changes the socket's state.
