@@ -85,6 +85,16 @@ type Journal interface {
 	DropSession(ctx context.Context, s *Session) error
 }
 
+// LossObserver is implemented by a [Host] that tells its clients when it has lost
+// events for them.
+type LossObserver interface {
+	// EventsLost says that kept events, of which some may have been for sockets that
+	// are connected now, have not come and are not in the journal any more. A
+	// [Journal] calls it, from any goroutine; it does not block. Without the call what
+	// did not come comes still, or was not kept.
+	EventsLost()
+}
+
 // Replay is what a client has missed, and the seam between that and what arrives
 // live. Its methods but Events are called under the node's lock (see [Journal]).
 type Replay interface {

@@ -281,7 +281,8 @@ func (r *registry) OnConnect(f ConnectFunc) {
 
 // OnSessionExpired adds a function that is called when a client that wanted to
 // continue its session ([Recovery]) has got a new one instead, with a new id and
-// in no rooms: it may have missed events. It runs before the functions of
+// in no rooms: it may have missed events. So does a client of a node that has lost
+// events for good, which closes its connection. It runs before the functions of
 // OnConnect. cause is [adapter.ErrNoSession] when the client was away for too long
 // or its session had ended for good, [adapter.ErrLost] when events that it has
 // missed are not kept any more, [ErrOverrun], or an error of the broker.

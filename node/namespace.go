@@ -206,4 +206,6 @@ func (h host) HasRoom(room string) bool { return h.ns.index.has(room) }
 
 func (h host) Receive(m *adapter.Message) { h.ns.receive(m) }
 
+func (h host) EventsLost() { h.ns.eventsLost() }
+
 func (h host) RecoveryWindow() time.Duration { return h.ns.srv.cfg.keepEvents() }

@@ -100,6 +100,7 @@ type recoverable struct {
 	written string           // the floor that was written last
 	kept    bool             // the record was written before the client was told
 	evicted bool             // another life of the session has begun
+	lost    bool             // it lacks events that nobody has: it must not be continued
 	gone    chan struct{}    // closed when the disconnect handlers have returned; made on demand
 }
 

@@ -136,6 +136,38 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
+// Clients of a node that has lost events for good are told: they come back to new
+// sockets, in this namespace only (HRD-67).
+func TestEventsLost(t *testing.T) {
+	srv := newServer(t, recovering(Config{Adapter: new(adapter.Hub).Factory}))
+	ns, other := srv.Of("/"), srv.Of("/other")
+	causes := expiries(srv)
+	var lives []*life
+	for range 5 {
+		l := begin(t, srv, "/", nil)
+		_ = srv.Emit(t.Context(), "e")
+		l.want(`["e"]`)
+		lives = append(lives, l)
+	}
+	apart := begin(t, srv, "/other", nil)
+	host{ns}.EventsLost()
+	for _, l := range lives {
+		eventually(t, "the end", func() bool { _, ok := ns.Socket(l.id); return !ok })
+		if next := begin(t, srv, "/", l); next.id == l.id || next.pid == l.pid {
+			t.Error("recovered")
+		}
+		if err := recv(t, causes); !errors.Is(err, adapter.ErrNoSession) {
+			t.Error(err)
+		}
+	}
+	if _, ok := other.Socket(apart.id); !ok {
+		t.Error("a client of another namespace was closed")
+	}
+	if next := begin(t, srv, "/", nil); next.id == "" { // those that come later are not concerned
+		t.Error("no id")
+	}
+}
+
 // A client may be back before its loss was noticed: the old connection is closed
 // first, on this node and on another one (HRD-71). Its handlers run before those of
 // the new one.

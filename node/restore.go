@@ -252,7 +252,7 @@ func (s *Socket) beNew() bool {
 	id := c.socketID(s.name)
 	s.id, s.rec.self, s.data = id, []string{id}, nil
 	s.rec.pid, s.rec.recovered, s.rec.before = randomID(15), false, ""
-	s.rec.taken, s.rec.kept, s.rec.evicted = nil, false, false
+	s.rec.taken, s.rec.kept, s.rec.evicted, s.rec.lost = nil, false, false, false
 	s.leftOwn.Store(false)
 	c.mu.Unlock()
 	s.leaveAll()

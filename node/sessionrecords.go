@@ -90,7 +90,10 @@ func (r *records) ended(s *Socket) {
 	if session == nil {
 		return
 	}
-	r.put(session.PID, recordJob{last: session, remove: !s.end.Reason.recoverable()}, true)
+	s.client.mu.Lock()
+	lost := s.rec.lost
+	s.client.mu.Unlock()
+	r.put(session.PID, recordJob{last: session, remove: lost || !s.end.Reason.recoverable()}, true)
 }
 
 // giveBack has a record that was taken written as it was.
@@ -121,7 +124,7 @@ func (d DisconnectReason) recoverable() bool {
 func (s *Socket) record() *adapter.Session {
 	c := s.client
 	c.mu.Lock()
-	dead := s.end != nil || s.rec.evicted
+	dead := s.end != nil || s.rec.evicted || s.rec.lost
 	c.mu.Unlock()
 	if dead {
 		return nil

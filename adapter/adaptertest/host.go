@@ -6,6 +6,7 @@ package adaptertest
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ type Host struct {
 	OnReceive func(m *adapter.Message)
 	// Window is what RecoveryWindow returns; set it before Start.
 	Window time.Duration
+
+	losses atomic.Int64
 
 	mu      sync.Mutex // guards the fields below
 	rooms   map[string]bool
@@ -92,6 +95,12 @@ func (h *Host) Receive(m *adapter.Message) {
 
 // RecoveryWindow implements [adapter.Host].
 func (h *Host) RecoveryWindow() time.Duration { return h.Window }
+
+// EventsLost implements [adapter.LossObserver].
+func (h *Host) EventsLost() { h.losses.Add(1) }
+
+// Losses is how often EventsLost was called.
+func (h *Host) Losses() int { return int(h.losses.Load()) }
 
 func (h *Host) record(m *adapter.Message) {
 	h.mu.Lock()

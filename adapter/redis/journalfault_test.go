@@ -180,6 +180,32 @@ func TestJournalInboxFull(t *testing.T) {
 	adaptertest.Eventually(t, "drops", func() bool { return b.stats().ReceiveDropped > n/2 })
 	b.order.Unlock()
 	b.awaitEvents(t, n)
+	if b.Losses() > 0 {
+		t.Error("the node was told that events are lost")
+	}
+}
+
+// TestJournalEventsLost: a node that was too slow even for the journal is told that
+// its sockets lack something.
+func TestJournalEventsLost(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := redis.Config{MaxInbox: 10, JournalEntries: 100}
+	a := startRecoverer(t, server.Client(t), cfg, "nodeA")
+	b := startRecoverer(t, server.Client(t), cfg, "nodeB")
+	b.order.Lock()
+	const n = 2000
+	for i := range n {
+		a.emit(t, i)
+	}
+	adaptertest.Eventually(t, "all to be kept", func() bool { return a.stats().Kept == n })
+	b.order.Unlock()
+	adaptertest.Eventually(t, "the node to be told", func() bool { return b.Losses() > 0 })
+	b.AwaitMessage(t, has(n-1))
+	got := numbers(t, b.Messages())
+	if len(got) == n {
+		t.Fatal("nothing was missed: the test tests nothing")
+	}
+	inOrderOnce(t, got)
 }
 
 // TestJournalTrimmed: an offset whose events are gone says so.

@@ -22,6 +22,13 @@ const (
 	repairPause = 500 * time.Millisecond
 )
 
+// eventsLost tells the node that its sockets lack something.
+func (m *member) eventsLost() {
+	if o, ok := m.host.(adapter.LossObserver); ok {
+		o.EventsLost()
+	}
+}
+
 // repairing is how a node gets from the journal what did not reach it: when its
 // connection to Redis was lost, when its inbox was full, or when a publisher died
 // between appending and publishing. So its clients lose nothing, and offsets
@@ -29,7 +36,8 @@ const (
 //
 // From the loss of the connection until all is subscribed again, kept events that
 // arrive are held back. Then everything after the node's position is read and
-// handed over, and of what was held what was not among it.
+// handed over, and of what was held what was not among it. If the journal does not
+// go back that far, the node is told ([adapter.LossObserver]).
 type repairing struct {
 	wanted atomic.Bool // something is known to be missing
 
@@ -65,10 +73,13 @@ func (j *journal) before(kind routeKind) {
 	if r.isHolding() || !r.wanted.CompareAndSwap(true, false) {
 		return
 	}
-	if !j.repair() && r.failed < maxAttempts {
-		r.failed++
-		r.holding = time.Now().Add(repairPause)
-		return
+	if !j.repair() {
+		if r.failed < maxAttempts {
+			r.failed++
+			r.holding = time.Now().Add(repairPause)
+			return
+		}
+		j.member.eventsLost()
 	}
 	r.failed = 0
 	held := r.held
@@ -123,6 +134,9 @@ func (j *journal) repair() bool {
 	j.pos.raiseAll(r.got)
 	if err != nil || r.lost {
 		j.member.log.Warn("redis: not everything that was missed is in the journal", "recovered", n, "err", err)
+		if r.gap {
+			j.member.eventsLost()
+		}
 		return err == nil
 	}
 	if n > 0 {

@@ -56,6 +56,7 @@ type reading struct {
 	got    vector // of each publisher everything up to here was seen, or had before
 	events []*adapter.Message
 	lost   bool // there are, or may be, events that cannot be read
+	gap    bool // there are
 }
 
 func newReading(had vector) *reading { return &reading{got: slices.Clone(had)} }
@@ -95,7 +96,7 @@ func (r *reading) take(e *journalEntry) {
 	switch {
 	case e.n <= got:
 	case e.isTick || e.n > got+1:
-		r.lost = true
+		r.lost, r.gap = true, true
 		r.got = r.got.raise(e.name, e.n)
 		if e.isTick {
 			return

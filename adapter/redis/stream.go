@@ -174,7 +174,18 @@ func (s *stream) check(cmd *goredis.XInfoStreamCmd, unread int) {
 	if missed := s.count(added, gone, unread); missed > 0 {
 		log.Warn("redis: the stream was cut before it was read", "stream", s.key, "entries", missed)
 		s.missed.Add(missed)
+		for _, a := range s.namespaces() {
+			if a.kept.keeps {
+				a.member.eventsLost()
+			}
+		}
 	}
+}
+
+func (s *stream) namespaces() []*streams {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return slices.Collect(maps.Values(s.members))
 }
 
 // tick looks after what is not urgent.
@@ -182,9 +193,8 @@ func (s *stream) tick(now time.Time) {
 	s.cache.sweep(now)
 	s.feed.mu.Lock()
 	empty := s.at == entryID{}
-	members := slices.Collect(maps.Values(s.members))
 	s.feed.mu.Unlock()
-	for _, a := range members {
+	for _, a := range s.namespaces() {
 		a.kept.tick(empty)
 	}
 }

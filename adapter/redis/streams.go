@@ -151,6 +151,13 @@ type streamsHost struct {
 // RecoveryWindow implements [adapter.Host].
 func (streamsHost) RecoveryWindow() time.Duration { return 0 }
 
+// EventsLost implements [adapter.LossObserver].
+func (h streamsHost) EventsLost() {
+	if o, ok := h.Host.(adapter.LossObserver); ok {
+		o.EventsLost()
+	}
+}
+
 // Receive implements [adapter.Host].
 func (h streamsHost) Receive(m *adapter.Message) {
 	defer h.journal.received()

@@ -117,6 +117,35 @@ func TestStreamsTrimmed(t *testing.T) {
 	inOrderOnce(t, numbers(t, b.Messages()))
 }
 
+// TestStreamsEventsLost: with recovery on, the node is told of it.
+func TestStreamsEventsLost(t *testing.T) {
+	server := redistest.Start(t)
+	cfg := redis.StreamsConfig{MaxLen: 100, ReadCount: 10, Config: redis.Config{MaxInbox: 20}}
+	release := make(chan struct{})
+	b := recovering(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeB", func(*adapter.Message) { <-release })
+	addEntries(t, server, 2000, cfg.MaxLen)
+	close(release)
+	adaptertest.Eventually(t, "the node to be told", func() bool { return b.Losses() > 0 })
+	if b.Stats().Missed == 0 {
+		t.Error("nothing is counted")
+	}
+}
+
+// addEntries adds n events to the stream as an official node does, in one step.
+func addEntries(t *testing.T, server *redistest.Server, n, maxLen int) {
+	t.Helper()
+	_, err := server.Client(t).TxPipelined(t.Context(), func(p goredis.Pipeliner) error {
+		for i := range n {
+			data := fmt.Sprintf(`{"packet":{"type":2,"data":["e",%d]},"opts":{"rooms":[],"except":[],"flags":{}}}`, i)
+			p.XAdd(t.Context(), &goredis.XAddArgs{Stream: "socket.io", MaxLen: int64(maxLen), Approx: true, Values: []any{"uid", "x", "nsp", "/", "type", "3", "data", data}})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestStreamsCatchUp: a node that is behind reads more at a time, so that it catches
 // up in few round trips, and as little as before once it has.
 func TestStreamsCatchUp(t *testing.T) {
@@ -135,16 +164,7 @@ func TestStreamsCatchUp(t *testing.T) {
 	}
 	const n = 20_000
 	before := reads()
-	_, err := client.TxPipelined(t.Context(), func(p goredis.Pipeliner) error { // there at once
-		for i := range n {
-			data := fmt.Sprintf(`{"packet":{"type":2,"data":[%q,%d]},"opts":{"rooms":[],"except":[],"flags":{}}}`, "n", i)
-			p.XAdd(t.Context(), &goredis.XAddArgs{Stream: "socket.io", Values: []any{"uid", "x", "nsp", "/", "type", "3", "data", data}})
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	addEntries(t, server, n, 100_000)
 	b.Await(t, n)
 	if got := reads() - before; got > 40 {
 		t.Errorf("%d entries took %d reads", n, got)
@@ -154,11 +174,14 @@ func TestStreamsCatchUp(t *testing.T) {
 	}
 }
 
-// recovering starts a node with recovery on.
-func recovering(t *testing.T, factory adapter.Factory, id string) *adaptertest.Node {
+// recovering starts a node with recovery on. onReceive may be left out.
+func recovering(t *testing.T, factory adapter.Factory, id string, onReceive ...func(*adapter.Message)) *adaptertest.Node {
 	t.Helper()
 	h := adaptertest.NewHost(id, "/")
 	h.Window = time.Minute
+	for _, f := range onReceive {
+		h.OnReceive = f
+	}
 	ad, err := factory(h)
 	if err != nil {
 		t.Fatal(err)

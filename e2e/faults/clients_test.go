@@ -247,31 +247,57 @@ func TestF16(t *testing.T) {
 	})
 }
 
-// F17: HRD-62, HRD-67. A node stands still while much is published.
+// F17: HRD-62, HRD-67. A node stands still while much is published: without
+// recovery what its clients lack is counted, with it they lack nothing, or are told.
 func TestF17(t *testing.T) {
 	pause := scaled(20*time.Second, 8*time.Second)
-	fault(t, "F17", fmt.Sprintf("node paused %v while %d MB are published", pause, scaled(80, 40)), func(r *run) {
-		// 4 MB a second for each client of one room is more than polling carries.
-		g := r.rig(setup{clients: 60, noPolling: true})
-		g.calm(2 * time.Second)
-		g.phase(during)
-		stop(g.nodes[2])
-		count := scaled(8000, 4000)
-		rate := count * 10 / 9 / int(pause/time.Second)
-		sent, failure, err := g.nodes[0].bulk(0, count, 10_000, rate)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		g.calm(time.Second)
-		resume(g.nodes[2])
-		g.healed()
-		g.calm(3 * time.Second)
-		g.quiet()
-		g.ledger.published(streamID{g.nodes[0].publisher() + "-bulk", 0}, "n1", sent)
+	fault(t, "F17", fmt.Sprintf("node paused %v while %d MB are published, without and with recovery", pause, scaled(80, 40)), func(r *run) {
+		g := r.paused(pause, nil)
 		c := g.judge(question{})
 		g.stayed()
 		g.check(c.localLost == 0, "%d local deliveries lost", c.localLost)
 		g.allCounted(c)
-		g.note("%d of 10 kB sent, %s", sent, failure)
+		g.finish()
+
+		r.note("with recovery:")
+		g = r.paused(pause, recovering)
+		g.judge(question{notOfNodes: true})
+		lack := g.ledger.lack()
+		told, untold := 0, 0
+		for _, guest := range g.guests {
+			switch n := lack[guest.receiver]; {
+			case n > 0 && guest.fresh.Load() > 0:
+				told++
+			case n > 0:
+				untold++
+				g.note("%s lacks %d: %d times cut (%v), %d recovered", guest.name, n, guest.left.Load(), guest.why.Load(), guest.recovered.Load())
+			}
+		}
+		g.note("%d clients lack something and were told, %d were not", told, untold)
+		g.check(untold == 0, "with recovery %d clients lack something and were not told", untold)
 	})
+}
+
+// paused stops one node while another publishes much, and lets it go on.
+func (r *run) paused(pause time.Duration, flags []string) *rig {
+	r.t.Helper()
+	// 4 MB a second for each client of one room is more than polling carries.
+	g := r.rig(setup{clients: 60, noPolling: true, flags: flags})
+	g.calm(2 * time.Second)
+	g.phase(during)
+	stop(g.nodes[2])
+	count := scaled(8000, 4000)
+	rate := count * 10 / 9 / int(pause/time.Second)
+	sent, failure, err := g.nodes[0].bulk(0, count, 10_000, rate)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	g.calm(time.Second)
+	resume(g.nodes[2])
+	g.healed()
+	g.calm(3 * time.Second)
+	g.quiet()
+	g.ledger.published(streamID{g.nodes[0].publisher() + "-bulk", 0}, "n1", sent)
+	g.note("%d of 10 kB sent, %s", sent, failure)
+	return g
 }

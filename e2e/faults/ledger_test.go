@@ -305,6 +305,25 @@ func (t *tally) stream(id streamID, s *stream, members []*receiver, q question) 
 	}
 }
 
+// lack is how many events each receiver lacks.
+func (l *ledger) lack() map[*receiver]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lack := map[*receiver]int{}
+	for id, s := range l.streams {
+		for _, r := range l.rooms[id.room] {
+			r.mu.Lock()
+			for n, e := range s.sent {
+				if e.owed() && !r.has(id, n) {
+					lack[r]++
+				}
+			}
+			r.mu.Unlock()
+		}
+	}
+	return lack
+}
+
 // complete tells whether everything has arrived.
 func (l *ledger) complete() bool { return l.tally(question{}).lost == 0 }
 

@@ -19,6 +19,7 @@ var (
 	quick        = flag.Bool("quick", false, "smaller and shorter, once: the rows' figures mean less, what is lost counts as much")
 	repeatsFlag  = flag.Int("repeats", 3, "runs of each fault; 1 with -quick")
 	rateFlag     = flag.Int("rate", 1000, "events a second")
+	adapterFlag  = flag.String("adapter", "classic", "adapter of our nodes: classic, sharded or streams; F08 to F11 and F17 make sense on all")
 	officialFlag = flag.String("official", "", "run the faults that can be run against official servers with this adapter: classic, sharded or streams")
 	seedFlag     = flag.Uint64("seed", 0, "of the first run; 0 takes a new one")
 )
@@ -55,6 +56,9 @@ func mainCode(m *testing.M) int {
 	}
 	if *officialFlag != "" {
 		fmt.Printf("faults: OFFICIAL servers, adapter %s; they count nothing\n", *officialFlag)
+	}
+	if *adapterFlag != "classic" {
+		fmt.Printf("faults: adapter %s\n", *adapterFlag)
 	}
 	fmt.Printf("faults: seed %d, %d clients, %d events/s, %d runs each\n", *seedFlag, scaled(300, 120), scaled(*rateFlag, *rateFlag*2/5), repeats())
 	code := m.Run()

@@ -109,6 +109,9 @@ func (g *rig) addNode(i int) {
 		}
 		flags = []string{"-redis", "redis://" + addr}
 	}
+	if *adapterFlag != "classic" {
+		flags = append(flags[:len(flags):len(flags)], "-adapter", *adapterFlag)
+	}
 	var wrap, env []string
 	if g.setup.wrap != nil {
 		wrap = g.setup.wrap(i)
@@ -349,7 +352,15 @@ func (g *rig) localOnTime(t tally) {
 // onTime is when a delivery is not delayed.
 const onTime = 250 * time.Millisecond
 
-// end closes the clients.
+// finish ends a rig before its run does: clients and processes.
+func (g *rig) finish() {
+	g.end()
+	for _, n := range g.nodes {
+		n.stop()
+	}
+}
+
+// end closes the clients. It may be called again.
 func (g *rig) end() {
 	if g.stop != nil {
 		g.stop()
