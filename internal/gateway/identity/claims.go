@@ -15,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/fanwire/fanwire/internal/gateway/config"
+	"github.com/fanwire/fanwire/internal/gateway/template"
 )
 
 // Bounds on what a token says. The names are parts of Redis keys, logs and rooms.
@@ -193,27 +194,5 @@ func (r *claimReader) texts(name string) []string {
 
 // In tells whether the token is good for a namespace.
 func (g Grant) In(namespace string) bool {
-	return g.Namespaces == nil || slices.ContainsFunc(g.Namespaces, func(p string) bool { return fits(p, namespace) })
-}
-
-// fits tells whether a pattern, in which "*" stands for any characters, fits s.
-func fits(pattern, s string) bool {
-	star, mark := -1, 0 // the last "*", and up to where it stands for characters
-	p, i := 0, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && pattern[p] == s[i]:
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return g.Namespaces == nil || slices.ContainsFunc(g.Namespaces, func(p string) bool { return template.Match(p, namespace) })
 }
