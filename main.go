@@ -16,6 +16,7 @@ import (
 
 	"github.com/fanwire/fanwire/internal/demo"
 	"github.com/fanwire/fanwire/internal/emitcmd"
+	"github.com/fanwire/fanwire/internal/servecmd"
 )
 
 // version is set by release builds (-ldflags "-X main.version=v1.2.3").
@@ -24,6 +25,7 @@ var version string
 type cli struct {
 	Demo    demoCmd         `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
 	Emit    emitcmd.Command `cmd:"" help:"Send an event to the clients of a cluster, or make them join, leave or disconnect."`
+	Config  servecmd.Config `cmd:"" help:"Show and check the configuration of the gateway."`
 	Version versionCmd      `cmd:"" help:"Print the version."`
 }
 
@@ -86,7 +88,7 @@ func untilSignal() context.Context {
 // failed, 2 for a wrong command line.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	done := -1 // the code with which --help ends
-	parser, err := kong.New(new(cli),
+	parser, err := kong.New(&cli{Config: servecmd.NewConfig()},
 		kong.Name("fanwire"),
 		kong.Description("A Socket.IO cluster in Go."),
 		kong.Writers(stdout, stderr),

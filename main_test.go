@@ -69,6 +69,14 @@ func TestCommandLine(t *testing.T) {
 		{"emit --redis=127.0.0.1:1/none e", 1, "database"},
 		{"emit --redis=127.0.0.1:1 e @/does/not/exist", 1, "no such file"},
 		{"emit --redis=127.0.0.1:1 e -", 1, "standard input is not one JSON value"},
+
+		{"config", 2, "expected one of"},
+		{"config defaults", 0, "adapter: classic"},
+		{"config docs", 0, "`redis.adapter`"},
+		{"config check", 0, "no problems"},
+		{"config check --redis.mode=flat --log.level=loud", 1, "2 problems"},
+		{"config check --redis.password=hunter2", 2, "use FANWIRE_REDIS_PASSWORD"},
+		{"config check --config=/does/not/exist", 1, "no such file"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {

@@ -107,7 +107,7 @@ func (d *decoder) structures(n *yaml.Node, v reflect.Value, path string, depth i
 		d.problem(n, path, "must be a list, and is "+what(n))
 		return
 	}
-	if !d.enter(n, path, depth) {
+	if v.SetZero(); len(n.Content) == 0 || !d.enter(n, path, depth) {
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
@@ -144,7 +144,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string, depth int) {
 	if !d.enter(n, path, depth) {
 		return
 	}
-	list := make([]string, 0, len(n.Content))
+	var list []string
 	for i, item := range n.Content {
 		item = d.resolve(item)
 		at := path + "[" + strconv.Itoa(i) + "]"

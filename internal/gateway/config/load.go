@@ -284,7 +284,7 @@ func noFlag(s Setting) string {
 
 // lists joins the lists of a flag that was given several times.
 func (l *loader) lists(s Setting, texts []string, source string) {
-	all := []string{}
+	var all []string
 	for _, text := range texts {
 		list, message := splitList(text)
 		if message != "" {

@@ -92,8 +92,5 @@ func splitList(text string) (list []string, message string) {
 		}
 		list = append(list, n.Value)
 	}
-	if list == nil {
-		list = []string{}
-	}
 	return list, ""
 }
