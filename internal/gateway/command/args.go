@@ -243,14 +243,19 @@ func equalString(quoted []byte, s string) bool {
 	return json.Unmarshal(quoted, &text) == nil && text == s
 }
 
-// endOfString returns the position after the string that begins at i.
+// endOfString returns the position after the string that begins at i. Each byte is
+// looked at twice at most, however many escapes there are.
 func endOfString(raw []byte, i int) int {
-	for i++; raw[i] != '"'; i++ {
-		if raw[i] == '\\' {
-			i++
-		}
+	for i++; ; {
+		quote := i + bytes.IndexByte(raw[i:], '"')
+		for i <= quote {
+			escape := bytes.IndexByte(raw[i:quote], '\\')
+			if escape < 0 {
+				return quote + 1
+			}
+			i += escape + 2
+		} // the quote is escaped
 	}
-	return i + 1
 }
 
 func skipSpace(raw []byte, i int) int {
