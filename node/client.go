@@ -196,6 +196,16 @@ func (c *client) Alarm() {
 	c.sess.Close(engine.Close{Reason: engine.ReasonForcedClose, Cause: cause, Discard: true})
 }
 
+// Upgraded implements [engine.UpgradeReceiver].
+func (c *client) Upgraded() {
+	c.mu.Lock()
+	sockets := slices.Clone(c.sockets)
+	c.mu.Unlock()
+	for _, s := range sockets {
+		s.updated()
+	}
+}
+
 // Closed implements [engine.Receiver]. It runs the disconnect handlers of the
 // sockets that have nothing else to do, one after the other (SIO section 8).
 func (c *client) Closed(reason string, cause error) {

@@ -320,6 +320,25 @@ func (r RemoteSocket) Handshake() Handshake {
 	return parseHandshake(r.info.Handshake)
 }
 
+// ClientID is [Socket.ClientID]; "" for a socket of an official node.
+func (r RemoteSocket) ClientID() string {
+	if r.local != nil {
+		return r.local.ClientID()
+	}
+	id, _ := parseConnection(r.info.Handshake)
+	return id
+}
+
+// Transport is [Socket.Transport] at the time when the socket's node told of it; ""
+// for a socket of an official node.
+func (r RemoteSocket) Transport() string {
+	if r.local != nil {
+		return r.local.Transport()
+	}
+	_, transport := parseConnection(r.info.Handshake)
+	return transport
+}
+
 // Data stores what [Socket.SetData] kept, having become JSON on its way, in the
 // value that v points to, which it leaves alone if there is nothing.
 func (r RemoteSocket) Data(v any) error {

@@ -31,6 +31,8 @@ type (
 	// DisconnectFunc hears of a socket's end. The context does not end with the
 	// socket but with the server.
 	DisconnectFunc func(ctx context.Context, s *Socket, d Disconnect)
+	// UpdateFunc hears of changes of a socket; see [Namespace.OnUpdate].
+	UpdateFunc func(ctx context.Context, s *Socket)
 	// ErrorFunc hears of errors that handlers returned; s is nil if it was not
 	// about a socket.
 	ErrorFunc func(ctx context.Context, s *Socket, err *HandlerError)
@@ -204,6 +206,7 @@ type handlerSet struct {
 	outgoing      []AnyFunc
 	rooms         []RoomEvents
 	errs          []ErrorFunc
+	updated       []UpdateFunc
 }
 
 var noHandlers handlerSet
@@ -320,6 +323,14 @@ func (r *registry) OnAnyOutgoing(f AnyFunc) {
 // OnRoom adds functions that follow the rooms of this node.
 func (r *registry) OnRoom(e RoomEvents) {
 	r.update(func(set *handlerSet) { set.rooms = with(set.rooms, e) })
+}
+
+// OnUpdate adds a function that is called when a connected socket's data has been
+// set ([Socket.SetData]) or its transport has changed from polling to WebSocket. It
+// runs in the goroutine that set the data or reads the client, so it must not block;
+// calls for one socket may overlap. Setting data in it would never end.
+func (r *registry) OnUpdate(f UpdateFunc) {
+	r.update(func(set *handlerSet) { set.updated = with(set.updated, f) })
 }
 
 // OnError adds a function that hears of the errors of handlers, and of events

@@ -191,6 +191,9 @@ func (h *handshake) json(s *Socket) []byte {
 	} else {
 		b = append(b, "{}"...)
 	}
+	// Two members of our own, which official nodes carry along.
+	b = appendMember(b, "clientId", s.ClientID())
+	b = appendMember(b, "transport", s.Transport())
 	return append(b, '}')
 }
 
@@ -250,6 +253,13 @@ func parseHandshake(data []byte) Handshake {
 		h.Query[name] = values
 	}
 	return h
+}
+
+// parseConnection reads what nodes of ours add to a handshake.
+func parseConnection(data []byte) (clientID, transport string) {
+	var w struct{ ClientID, Transport string }
+	_ = json.Unmarshal(data, &w)
+	return w.ClientID, w.Transport
 }
 
 // texts is a string or a list of strings.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 )
 
@@ -33,6 +34,16 @@ func publicID(tag string) string {
 	base64.RawURLEncoding.Encode(text[:16], random[:])
 	copy(text[16:], tag)
 	return string(text[:])
+}
+
+// clientIDSize is the length of a client's id, as the admin UI is used to.
+const clientIDSize = 12
+
+// clientID returns the name of the session with an id, from which the id cannot be
+// found.
+func clientID(sid string) string {
+	sum := sha256.Sum256([]byte(sid))
+	return base64.RawURLEncoding.EncodeToString(sum[:])[:clientIDSize]
 }
 
 func validNodeID(id string) bool {

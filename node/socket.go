@@ -78,6 +78,10 @@ func (s *Socket) Connected() bool { return s.ready() }
 // ([Recovery]).
 func (s *Socket) Recovered() bool { return s.rec != nil && s.rec.recovered }
 
+// ClientID names the client's connection: it is the same for the client's sockets in
+// all namespaces, and may be shown, which the session id may not (HRD-12).
+func (s *Socket) ClientID() string { return clientID(s.client.sess.ID()) }
+
 // Transport returns "polling" or "websocket", whichever is in use now.
 func (s *Socket) Transport() string { return s.client.sess.Transport() }
 
@@ -103,6 +107,18 @@ func (s *Socket) SetData(v any) {
 	s.data = v
 	s.client.mu.Unlock()
 	s.changed()
+	s.updated()
+}
+
+// updated calls the functions of OnUpdate, if the socket is connected.
+func (s *Socket) updated() {
+	if !s.ready() {
+		return
+	}
+	h := s.ns.handlers()
+	for _, f := range h.updated {
+		s.callHook("hook", func() { f(s.Context(), s) })
+	}
 }
 
 // Data returns what SetData kept with s; false if that is not a T, or, in a

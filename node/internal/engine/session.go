@@ -35,6 +35,11 @@ type Receiver interface {
 	Closed(reason string, cause error)
 }
 
+// UpgradeReceiver is a [Receiver] that wants to know when the session has changed
+// from polling to WebSocket. Upgraded runs before anything is read from there, and
+// must not block.
+type UpgradeReceiver interface{ Upgraded() }
+
 // Session is one Engine.IO session. It outlives its transports. All methods are
 // safe for concurrent use.
 type Session struct {

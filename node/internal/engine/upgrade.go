@@ -196,5 +196,8 @@ func (s *Session) switchTo(c *wsConn) {
 	if closing {
 		s.Close(ps.closing)
 	}
+	if r, ok := s.recv.(UpgradeReceiver); ok {
+		r.Upgraded()
+	}
 	c.serveReader()
 }
