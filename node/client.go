@@ -30,6 +30,7 @@ type session interface {
 	Admit()
 	AwaitRoom() bool
 	Answered() (ago time.Duration, ok bool)
+	Queued() int
 }
 
 // client is one Engine.IO session as Socket.IO sees it: it puts packets together

@@ -42,6 +42,8 @@ func (f *fakeSession) AwaitRoom() bool {
 
 func (f *fakeSession) Answered() (ago time.Duration, ok bool) { return 0, true }
 
+func (f *fakeSession) Queued() int { return 0 }
+
 func (f *fakeSession) Hold()   { f.mu.Lock(); f.held++; f.mu.Unlock() }
 func (f *fakeSession) Unhold() { f.mu.Lock(); f.held--; f.mu.Unlock() }
 

@@ -85,6 +85,10 @@ func (s *Socket) ClientID() string { return clientID(s.client.sess.ID()) }
 // Transport returns "polling" or "websocket", whichever is in use now.
 func (s *Socket) Transport() string { return s.client.sess.Transport() }
 
+// Queued returns how many bytes wait to be sent to the client, by all its sockets: what
+// the operating system has taken does not count. At [Limits.Output] it is closed.
+func (s *Socket) Queued() int { return s.client.sess.Queued() }
+
 // Protocol returns the Engine.IO revision of the client: 4, or 3 for Socket.IO
 // 2.x clients.
 func (s *Socket) Protocol() int { return s.client.sess.Protocol() }
