@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,13 @@ func (k *revoked) add(r Revocation, max int) (added bool, replaced []Revocation,
 	return true, replaced, nil
 }
 
+// has tells whether r is one of the entries.
+func (k *revoked) has(r Revocation) bool {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return slices.Contains(k.by[r.target()], r)
+}
+
 // hit tells whether somebody concerns a client. since is when a client without a
 // token has connected; it is called if that matters, without a lock.
 func (k *revoked) hit(c *Client, now time.Time, since func() time.Time) bool {
@@ -73,7 +81,7 @@ func (k *revoked) hit(c *Client, now time.Time, since func() time.Time) bool {
 	return false
 }
 
-// list returns what holds, the first to end first.
+// list returns what holds, the first to end first, always in the same order.
 func (k *revoked) list(now time.Time) []Revocation {
 	k.mu.RLock()
 	all := make([]Revocation, 0, k.count)
@@ -85,7 +93,10 @@ func (k *revoked) list(now time.Time) []Revocation {
 		}
 	}
 	k.mu.RUnlock()
-	slices.SortFunc(all, func(a, b Revocation) int { return a.Expires.Compare(b.Expires) })
+	slices.SortFunc(all, func(a, b Revocation) int {
+		return cmp.Or(a.Expires.Compare(b.Expires), cmp.Compare(a.User, b.User), cmp.Compare(a.TokenID, b.TokenID),
+			a.IssuedBefore.Compare(b.IssuedBefore))
+	})
 	return all
 }
 

@@ -88,6 +88,7 @@ func (r *Revocations) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := r.List()
 	ends := make(map[string]int64)
 	from := strconv.FormatInt(r.opts.Now().UnixMilli(), 10)
 	for page := int64(0); ; page++ {
@@ -104,7 +105,7 @@ func (r *Revocations) load(ctx context.Context) error {
 			break
 		}
 	}
-	for _, rev := range r.List() {
+	for _, rev := range before {
 		if ends[rev.member()] < rev.Expires.UnixMilli() {
 			r.later(write{r: rev})
 		}
@@ -189,6 +190,12 @@ func (r *Revocations) tend(ctx context.Context) error {
 	waiting := slices.Collect(maps.Values(r.pending))
 	r.mu.Unlock()
 	for _, w := range waiting {
+		if !r.known.has(w.r) { // another has taken its place, or it has ended
+			r.mu.Lock()
+			delete(r.pending, w.r.member())
+			r.mu.Unlock()
+			continue
+		}
 		if err := r.write(ctx, w); err != nil {
 			return err
 		}
