@@ -203,6 +203,9 @@ func (m *hubMember) sent(msg *Message) *Message {
 	m.publishedBytes.Add(uint64(msg.Packet.Size()))
 	c := *msg
 	c.From = m.id
+	if len(c.Trace) > MaxTrace {
+		c.Trace = ""
+	}
 	return &c
 }
 

@@ -45,6 +45,11 @@ type Message struct {
 	Sockets   []SocketInfo
 	// Timeout is how long the sender waits for answers, 0 where it did not say.
 	Timeout time.Duration
+	// Trace tells who follows the message on its way what it belongs to: a traceparent
+	// of W3C Trace Context, "" for most. Adapters pass it on with what Publish is
+	// given, but for what is over [MaxTrace] bytes, and need not do so with answers. It
+	// comes from other nodes and is not to be trusted.
+	Trace string
 
 	// Mark is where a [Journal] has put a Broadcast that came through Receive or
 	// from a [Replay]; zero for messages that are not kept.
@@ -56,6 +61,9 @@ type Message struct {
 	// whose id is Target.Rooms[0], also when it has left the room of that name.
 	Direct bool
 }
+
+// MaxTrace is the largest [Message.Trace] that is passed on, in bytes.
+const MaxTrace = 128
 
 // Target selects sockets: those in any of Rooms (all of the namespace, if there
 // are none) that are in none of Except.

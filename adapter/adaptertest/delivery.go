@@ -118,6 +118,51 @@ func testPayloads(t *testing.T, c Cluster) {
 	}
 }
 
+// testTrace: who follows a message finds its traceparent again, which changes nothing
+// else of the message.
+func testTrace(t *testing.T, c Cluster) {
+	a, b := c.node(t, "nodeA"), c.node(t, "nodeB")
+	b.Enter(t, "r1")
+	binary := Event(`["e",{"_placeholder":true,"num":0}]`)
+	binary.Packet.Attachments = [][]byte{{1, 2}}
+	acked := Event(`["e",1]`)
+	acked.RequestID = "r"
+	server := Event(`["e",1]`)
+	server.Kind = adapter.ServerEvent
+	messages := []*adapter.Message{
+		Event(`["e",1]`),
+		Event(`["e",1]`, "r1"),
+		Event(`["e",1e400]`),
+		binary,
+		acked,
+		server,
+		{Kind: adapter.Join, Target: adapter.Target{Rooms: []string{"r1"}}, Names: []string{"r2"}},
+		{Kind: adapter.Disconnect, Target: adapter.Target{Rooms: []string{"r1"}}, Close: true},
+	}
+	n := 0
+	for i, m := range messages {
+		for _, trace := range []string{
+			fmt.Sprintf("00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692033%02d-01", i),
+			"",
+			`"\u0000` + strings.Repeat("ö", 50),
+			strings.Repeat("x", adapter.MaxTrace+1), // is left out
+		} {
+			sent := *m
+			sent.Trace = trace
+			a.MustPublish(t, &sent)
+			n++
+			got := b.Await(t, n)[n-1]
+			if len(trace) > adapter.MaxTrace {
+				sent.Trace = ""
+			}
+			sent.RequestID = got.RequestID // as the adapter names it
+			if err := sameMessage(&sent, got); err != nil {
+				t.Errorf("message %d, trace %.20q: %v", i, trace, err)
+			}
+		}
+	}
+}
+
 func testTargets(t *testing.T, c Cluster) {
 	a, b := c.node(t, "nodeA"), c.node(t, "nodeB")
 	b.Enter(t, "r1")

@@ -82,6 +82,7 @@ func Run(t *testing.T, newCluster func(t *testing.T) Cluster) {
 		{"OrderOfConcurrentPublishers", testConcurrentPublish},
 		{"Payloads", testPayloads},
 		{"Targets", testTargets},
+		{"Trace", testTrace},
 		{"Namespaces", testNamespaces},
 		{"Commands", testCommands},
 		{"Requests", testRequests},

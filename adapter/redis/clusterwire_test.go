@@ -328,7 +328,7 @@ func TestClusterRoundTrip(t *testing.T) {
 		{Kind: adapter.ClientCount, RequestID: "mexr", Count: 7},
 		{Kind: adapter.ClientAck, RequestID: "mexr", Packet: event(`{"_placeholder":true,"num":0}`, []byte{1})},
 	}
-	x := extras{number: 1 << 40, kept: 3, publisher: `p"`}
+	x := extras{number: 1 << 40, kept: 3, publisher: `p"`, trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 	w := clusterWire{uid: "you", namespace: "/é"}
 	for _, m := range messages {
 		text, err := w.encode(&m)

@@ -24,6 +24,7 @@ const (
 	extLocal     = "local"
 	extDirect    = "direct"
 	extHole      = "hole"
+	extTrace     = "trace"
 )
 
 // extras are what only Fanwire reads in a message. All are optional.
@@ -36,6 +37,7 @@ type extras struct {
 	local     string // id of the node whose sockets it is for ([adapter.Message.Local])
 	direct    bool   // [adapter.Message.Direct]
 	hole      bool   // its publisher has lost something that should stand before it
+	trace     string // [adapter.Message.Trace]
 }
 
 // stampPayload adds x, all but raw, to a finished message: an array or object of
@@ -43,7 +45,7 @@ type extras struct {
 // message that holds a map of extras already gets a second one.
 func stampPayload(b []byte, x extras) []byte {
 	switch {
-	case x.number == 0 && x.kept == 0 && x.publisher == "":
+	case x.number == 0 && x.kept == 0 && x.publisher == "" && x.trace == "":
 		return b
 	case b[0] == '{':
 		b = append(b[:len(b)-1], `,"`+extKey+`":`...)
@@ -72,6 +74,10 @@ func (x extras) appendPack(dst []byte) []byte {
 		dst[start]++
 		dst = appendMember(dst, extPublisher, x.publisher)
 	}
+	if x.trace != "" {
+		dst[start]++
+		dst = appendMember(dst, extTrace, x.trace)
+	}
 	return dst
 }
 
@@ -86,6 +92,9 @@ func (x extras) appendJSON(dst []byte) []byte {
 	}
 	if x.publisher != "" {
 		dst = appendString(append(comma(dst), `"p":`...), x.publisher)
+	}
+	if x.trace != "" {
+		dst = appendString(append(comma(dst), `"trace":`...), x.trace)
 	}
 	if x.local != "" {
 		dst = appendString(append(comma(dst), `"local":`...), x.local)
@@ -113,7 +122,18 @@ func (x extras) merge(y extras) extras {
 	x.number = cmp.Or(y.number, x.number)
 	x.kept = cmp.Or(y.kept, x.kept)
 	x.publisher = cmp.Or(y.publisher, x.publisher)
+	x.trace = cmp.Or(y.trace, x.trace)
 	return x
+}
+
+// traceOf is what is passed on of [adapter.Message.Trace].
+func traceOf(m *adapter.Message) string { return shortTrace(m.Trace) }
+
+func shortTrace(trace string) string {
+	if len(trace) > adapter.MaxTrace {
+		return ""
+	}
+	return trace
 }
 
 // comma separates what follows from what stands before it in an object.
@@ -138,6 +158,8 @@ func (x *extras) readPack(r *msgpack.Reader) {
 			x.publisher = r.Text()
 		case extAsk:
 			x.ask = r.Text()
+		case extTrace:
+			x.trace = r.Text()
 		}
 	}
 }
@@ -161,6 +183,8 @@ func (x *extras) readJSON(v []byte) error {
 			x.ask, ok = f.values.text(m.value)
 		case extLocal:
 			x.local, ok = f.values.text(m.value)
+		case extTrace:
+			x.trace, ok = f.values.text(m.value)
 		case extDirect:
 			x.direct = f.values.truth(m.value)
 		case extHole:

@@ -3,6 +3,7 @@ package redis
 import (
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func TestStamp(t *testing.T) {
 	sender := newClassic(cfg, adaptertest.NewHost("nodeA", "/"), "me")
 	receiver := newClassic(cfg, adaptertest.NewHost("nodeB", "/"), "you")
 	for name, m := range stampedMessages() {
-		for _, x := range []extras{{}, {number: 1}, {number: 1 << 40, kept: 300}, {kept: 7, publisher: `"ö"`}} {
+		for _, x := range []extras{{}, {number: 1}, {number: 1 << 40, kept: 300}, {kept: 7, publisher: `"ö"`}, {number: 3, kept: 4, publisher: "p", trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}} {
 			plain, err := sender.encode(m)
 			if err != nil {
 				t.Fatal(err)
@@ -67,7 +68,7 @@ func TestStampedOwn(t *testing.T) {
 	cfg, _ := Config{}.withDefaults()
 	c := newClassic(cfg, adaptertest.NewHost("nodeA", "/"), "me")
 	for name, m := range stampedMessages() {
-		for _, x := range []extras{{}, {number: 1}} {
+		for _, x := range []extras{{}, {number: 1}, {number: 1, trace: strings.Repeat("t", adapter.MaxTrace)}} {
 			it, err := c.encode(m)
 			if err != nil {
 				t.Fatal(err)
@@ -84,12 +85,12 @@ func TestStampedOwn(t *testing.T) {
 
 func TestBadExtras(t *testing.T) {
 	w := wire{uid: "me", namespace: "/"}
-	for _, text := range []string{`{"s":-1}`, `{"s":"1"}`, `{"p":{}}`} {
+	for _, text := range []string{`{"s":-1}`, `{"s":"1"}`, `{"p":{}}`, `{"trace":[]}`} {
 		if _, _, err := readRequest(w, []byte(`{"type":1,"requestId":"r","fanwire":`+text+`}`)); err == nil {
 			t.Errorf("%s was taken", text)
 		}
 	}
-	for _, b := range []string{"\x81\xa1s\xff", "\x81\xa1j\xa11", "\x81\xa1p\x80"} {
+	for _, b := range []string{"\x81\xa1s\xff", "\x81\xa1j\xa11", "\x81\xa1p\x80", "\x81\xa5trace\x90"} {
 		b = "\x94\xa1x\x83\xa4type\x02\xa4data\x91\xa1e\xa3nsp\xa1/\x83\xa5rooms\x90\xa6except\x90\xa5flags\x80" + b
 		if _, err := decodeBroadcast([]byte(b), "/"); err == nil {
 			t.Errorf("%q was taken", b)

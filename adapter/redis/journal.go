@@ -153,7 +153,7 @@ func (j *journal) publish(it item, m *adapter.Message) (adapter.Placed, error) {
 		it.channel = a.protocol.countChannel()
 	}
 	x := a.numberLocked(&it)
-	x.kept = j.nextLocked(len(payload))
+	x.kept, x.trace = j.nextLocked(len(payload)), traceOf(m)
 	a.protocol.stamp(&it, x)
 	add := j.itemLocked(m, it.payload)
 	if shared {

@@ -149,7 +149,7 @@ func (a *member) Publish(_ context.Context, m *adapter.Message) (adapter.Placed,
 	case a.journal != nil && keeps(m):
 		return a.journal.publish(it, m)
 	default:
-		err = a.stampAndPush(it)
+		err = a.stampAndPush(it, m)
 	}
 	if a.journal != nil {
 		return adapter.Placed{Offset: a.journal.pos.here()}, err
@@ -170,11 +170,13 @@ func (a *member) Respond(_ context.Context, to string, m *adapter.Message) error
 }
 
 // stampAndPush numbers an event or a request and gives it to the outbox.
-func (a *member) stampAndPush(it item) error {
+func (a *member) stampAndPush(it item, m *adapter.Message) error {
 	it.since = time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.protocol.stamp(&it, a.numberLocked(&it))
+	x := a.numberLocked(&it)
+	x.trace = traceOf(m)
+	a.protocol.stamp(&it, x)
 	return a.pushLocked(it)
 }
 

@@ -75,6 +75,9 @@ func (a *member) handle(d delivery) {
 	}
 	in, err := a.protocol.decode(d)
 	foreign := errors.Is(err, errForeign)
+	if err == nil {
+		in.msg.Trace = shortTrace(in.extras.trace)
+	}
 	if (err == nil || foreign) && a.heardBefore(d, &in) {
 		a.c.duplicates.Add(1)
 		return

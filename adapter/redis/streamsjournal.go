@@ -157,7 +157,7 @@ func (j *streamJournal) place(m *adapter.Message) (adapter.Placed, error) {
 	told := make(chan outcome, 1)
 	it.entry.outcome, it.entry.lost = told, j.lose
 	e := j.expect(number, m)
-	err = j.a.stampAndPush(it)
+	err = j.a.stampAndPush(it, m)
 	if e == nil {
 		return adapter.Placed{}, err
 	}
