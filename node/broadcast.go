@@ -167,7 +167,7 @@ func (ns *Namespace) broadcast(ctx context.Context, b *Broadcast, sc *scratch) e
 			return fmt.Errorf("%w: %d bytes", ErrTooLarge, payload.Size())
 		}
 		ns.started(ctx)
-		if _, err = ns.adapter.Publish(ctx, &adapter.Message{Kind: adapter.Broadcast, Target: b.target(), Packet: payload}); err != nil {
+		if _, err = ns.publish(ctx, &adapter.Message{Kind: adapter.Broadcast, Target: b.target(), Packet: payload}); err != nil {
 			err = fmt.Errorf("node: publish: %w", err)
 		}
 	}

@@ -42,6 +42,7 @@ type client struct {
 	sess      session
 	handshake handshake
 	opened    time.Duration // after srv.epoch
+	trace     string        // of the handshake; "" if it is not followed
 	home      uint8         // which of the hot counters it uses
 
 	// Owned by whoever calls Message, one at a time.

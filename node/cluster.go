@@ -50,7 +50,7 @@ func (b *Broadcast) command(ctx context.Context, m adapter.Message) error {
 		m := m
 		if !b.local && ns.adapter != nil {
 			ns.started(ctx)
-			if _, err := ns.adapter.Publish(ctx, &m); err != nil && first == nil {
+			if _, err := ns.publish(ctx, &m); err != nil && first == nil {
 				first = fmt.Errorf("node: publish: %w", err)
 			}
 		}
@@ -215,7 +215,7 @@ func (ns *Namespace) ServerEmit(ctx context.Context, event string, values ...any
 		return err
 	}
 	ns.started(ctx)
-	if _, err := ns.adapter.Publish(ctx, m); err != nil {
+	if _, err := ns.publish(ctx, m); err != nil {
 		return fmt.Errorf("node: publish: %w", err)
 	}
 	return nil

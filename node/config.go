@@ -106,6 +106,9 @@ type Config struct {
 
 	// Limits bound what clients can use up.
 	Limits Limits
+	// Tracer, if not nil, follows messages through the node and the cluster. Without
+	// one nothing is done for it.
+	Tracer Tracer
 	// Logger receives what an operator must know, [slog.Default] if nil.
 	Logger *slog.Logger
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"time"
@@ -12,31 +13,43 @@ import (
 // enter leads a socket into its namespace, or refuses it. Events of the client
 // wait meanwhile: s.running is set.
 func (s *Socket) enter() {
-	if !s.find() {
-		return
+	var entered bool
+	if tr := s.client.srv.cfg.Tracer; tr == nil {
+		entered = s.enterIn(s.Context())
+	} else {
+		entered = s.enterTraced(tr)
 	}
-	s.ns.started(s.Context())
+	if entered {
+		s.drain()
+	}
+}
+
+// enterIn is enter up to the point where its events are let in. User code gets ctx.
+func (s *Socket) enterIn(ctx context.Context) (entered bool) {
+	if !s.find(ctx) {
+		return false
+	}
+	s.ns.started(ctx)
 	var lost error // why it does not continue another one
-	entered := false
 	if s.rec != nil && s.rec.claim.pid != "" {
-		if entered, lost = s.restore(s.Context()); !entered && lost == nil {
-			return
+		if entered, lost = s.restore(ctx); !entered && lost == nil {
+			return false
 		}
 	}
-	if !entered && !s.admit() {
-		return
+	if !entered && !s.admit(ctx) {
+		return false
 	}
 	if s.rec != nil {
 		s.ns.records.opened(s)
 	}
-	s.greet(lost)
+	s.greet(ctx, lost)
+	return true
 }
 
-// greet calls the functions for a socket that was accepted, and lets its events in.
-func (s *Socket) greet(lost error) {
+// greet calls the functions for a socket that was accepted.
+func (s *Socket) greet(ctx context.Context, lost error) {
 	h := s.ns.handlers()
 	s.ownRoomEntered(h)
-	ctx := s.Context()
 	if lost != nil {
 		s.client.srv.counters.notRecovered(causeName(lost))
 		s.client.srv.log.Debug("a session could not be continued", "namespace", s.name, "socket", shortID(s.id), "cause", lost)
@@ -53,15 +66,13 @@ func (s *Socket) greet(lost error) {
 			s.failed(ctx, "connect", "", err)
 		}
 	}
-	s.drain()
 }
 
 // find finds the namespace, or refuses the socket.
-func (s *Socket) find() bool {
+func (s *Socket) find(ctx context.Context) bool {
 	if s.ns != nil {
 		return true
 	}
-	ctx := s.Context()
 	ns := s.client.srv.resolve(s.name, func(p *Pattern) (values map[string]string, ok bool) {
 		s.callHook("connect", func() { values, ok = p.accepts(ctx, s.name, s.auth) })
 		return values, ok
@@ -77,8 +88,8 @@ func (s *Socket) find() bool {
 }
 
 // admit runs the middlewares and accepts the socket, or refuses it.
-func (s *Socket) admit() bool {
-	if !s.pass() {
+func (s *Socket) admit(ctx context.Context) bool {
+	if !s.pass(ctx) {
 		return false
 	}
 	if !s.accept() {
@@ -89,13 +100,13 @@ func (s *Socket) admit() bool {
 }
 
 // pass runs the middlewares, or refuses the socket.
-func (s *Socket) pass() bool {
+func (s *Socket) pass(ctx context.Context) bool {
 	admit := s.ns.handlers().admit
 	if admit == nil {
 		return true
 	}
 	var err error
-	returned := s.callHook("connect", func() { err = admit(s.Context(), s) })
+	returned := s.callHook("connect", func() { err = admit(ctx, s) })
 	switch {
 	case err != nil:
 		s.refuse(err)

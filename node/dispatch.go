@@ -108,7 +108,13 @@ func (s *Socket) handle(ev event) {
 		s.spawn(ctx, string(ev.name), hd, in)
 		return
 	}
-	if err := hd.run(ctx, s, in); err != nil {
+	var err error
+	if s.client.srv.cfg.Tracer == nil {
+		err = hd.run(ctx, s, in)
+	} else {
+		err = s.invoke(ctx, string(ev.name), hd, in)
+	}
+	if err != nil {
 		s.failed(ctx, "event", string(ev.name), err)
 	}
 }
@@ -122,16 +128,25 @@ func (s *Socket) handleWrapped(h *handlerSet, ev event) {
 		e.reply = &eventContext{socketContext: (*socketContext)(s), ack: ev.ack}
 		ctx = e.reply
 	}
+	var err error
+	if tr := s.client.srv.cfg.Tracer; tr == nil {
+		err = s.callWrapped(ctx, h, e)
+	} else {
+		err = s.invokeWrapped(ctx, tr, h, e)
+	}
+	if err != nil {
+		s.failed(ctx, "event", e.Name, err)
+	}
+}
+
+func (s *Socket) callWrapped(ctx context.Context, h *handlerSet, e Event) error {
 	for _, f := range h.any {
 		f(ctx, s, e.Name, e.Args)
 	}
-	call := h.wrapped
-	if call == nil {
-		call = callHandler
+	if h.wrapped == nil {
+		return callHandler(ctx, s, e)
 	}
-	if err := call(ctx, s, e); err != nil {
-		s.failed(ctx, "event", e.Name, err)
-	}
+	return h.wrapped(ctx, s, e)
 }
 
 // callHandler is the innermost [EventFunc].
@@ -172,7 +187,7 @@ func (s *Socket) spawn(ctx context.Context, name string, hd *handler, in incomin
 			c.mu.Unlock()
 		}()
 		defer c.recovered("event")
-		if err := hd.run(ctx, s, in); err != nil {
+		if err := s.invoke(ctx, name, hd, in); err != nil {
 			s.failed(ctx, "event", name, err)
 		}
 	})

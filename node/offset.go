@@ -104,7 +104,7 @@ func (ns *Namespace) broadcastKept(ctx context.Context, b *Broadcast, sc *scratc
 	place := func() (adapter.Placed, error) {
 		switch {
 		case publishes:
-			return ns.adapter.Publish(ctx, m)
+			return ns.publish(ctx, m)
 		case b.volatile:
 			return adapter.Placed{}, nil
 		}
@@ -145,7 +145,7 @@ func (ns *Namespace) deliverPlaced(ctx context.Context, e *outgoing, place func(
 
 // receiveKept delivers an event without ack, of another node or one of this node
 // that returns.
-func (ns *Namespace) receiveKept(m *adapter.Message) {
+func (ns *Namespace) receiveKept(m *adapter.Message) (sent int) {
 	to := func() recipients { return ns.recipients(m.Target.Rooms, m.Target.Except, "") }
 	if m.Direct {
 		to = func() recipients { return ns.only(m.Target.Rooms) }
@@ -156,7 +156,7 @@ func (ns *Namespace) receiveKept(m *adapter.Message) {
 	ns.order.Lock()
 	defer ns.order.Unlock()
 	e := &outgoing{payload: m.Packet, offset: ns.journal.Advance(m), mark: m.Mark, volatile: m.Target.Volatile, noCompress: m.Target.NoCompress}
-	ns.deliverLocked(to(), e)
+	return ns.deliverLocked(to(), e)
 }
 
 // only returns the socket whose id stands in ids, as a direct message has it.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"runtime/debug"
 
 	"github.com/fanwire/fanwire/adapter"
@@ -17,26 +18,13 @@ const (
 // goroutine: user code and what takes time get another one.
 func (ns *Namespace) receive(m *adapter.Message) {
 	defer ns.recovered("receive")
-	if carriesEvent := m.Kind == adapter.Broadcast || m.Kind == adapter.ServerEvent; carriesEvent && len(m.Packet.Data) < 2 {
+	if carriesEvent(m) && len(m.Packet.Data) < 2 {
 		return // the adapter has validated the rest
 	}
 	taken := true
 	switch m.Kind {
-	case adapter.Broadcast:
-		if ns.journal != nil && m.RequestID == "" {
-			ns.receiveKept(m)
-			return
-		}
-		ns.receiveBroadcast(m)
-	case adapter.Join, adapter.Leave, adapter.Disconnect:
-		if m.Kind == adapter.Disconnect && m.RequestID != "" && ns.journal != nil {
-			ns.evictAsked(m)
-			return
-		}
-		n := ns.obey(m, ns.recipients(m.Target.Rooms, m.Target.Except, ""))
-		if m.Kind == adapter.Disconnect && m.RequestID != "" {
-			ns.respond(m.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: m.RequestID, Count: n})
-		}
+	case adapter.Broadcast, adapter.Join, adapter.Leave, adapter.Disconnect:
+		ns.carryOut(m)
 	case adapter.FetchSockets, adapter.FetchIDs, adapter.FetchRooms:
 		taken = ns.fetches.do(&ns.srv.tasks, maxFetches, func() { ns.answerFetch(m) })
 	case adapter.ServerEvent:
@@ -49,6 +37,32 @@ func (ns *Namespace) receive(m *adapter.Message) {
 	}
 }
 
+func carriesEvent(m *adapter.Message) bool {
+	return m.Kind == adapter.Broadcast || m.Kind == adapter.ServerEvent
+}
+
+// carryOut does what a message says to the sockets of this node.
+func (ns *Namespace) carryOut(m *adapter.Message) {
+	_, span := ns.followed(m)
+	n := 0
+	switch {
+	case m.Kind == adapter.Broadcast && ns.journal != nil && m.RequestID == "":
+		n = ns.receiveKept(m)
+	case m.Kind == adapter.Broadcast:
+		n = ns.receiveBroadcast(m)
+	case m.Kind == adapter.Disconnect && m.RequestID != "" && ns.journal != nil:
+		n = ns.evictAsked(m)
+	default:
+		n = ns.obey(m, ns.recipients(m.Target.Rooms, m.Target.Except, ""))
+		if m.Kind == adapter.Disconnect && m.RequestID != "" {
+			ns.respond(m.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: m.RequestID, Count: n})
+		}
+	}
+	if span != nil {
+		span.End(n, nil)
+	}
+}
+
 // recovered is to be deferred around what runs for other nodes (HRD-01, HRD-60).
 func (ns *Namespace) recovered(where string) {
 	if v := recover(); v != nil {
@@ -58,11 +72,11 @@ func (ns *Namespace) recovered(where string) {
 }
 
 // receiveBroadcast delivers an event of another node, and sees to its acks.
-func (ns *Namespace) receiveBroadcast(m *adapter.Message) {
+func (ns *Namespace) receiveBroadcast(m *adapter.Message) (sent int) {
 	r := ns.recipients(m.Target.Rooms, m.Target.Except, "")
 	if m.RequestID == "" && len(r.list) == 0 {
 		r.release()
-		return
+		return 0
 	}
 	o := sendOptions{asks: m.RequestID != "", noCompress: m.Target.NoCompress}
 	if o.asks {
@@ -73,13 +87,12 @@ func (ns *Namespace) receiveBroadcast(m *adapter.Message) {
 	if err != nil {
 		r.release()
 		ns.srv.log.Debug("broadcast of another node", "namespace", ns.name, "error", err)
-		return
+		return 0
 	}
 	if o.asks {
-		ns.deliverAsking(r, p, &m.Packet, m.Target.Volatile)
-		return
+		return ns.deliverAsking(r, p, &m.Packet, m.Target.Volatile)
 	}
-	ns.deliver(r, p, &m.Packet, m.Target.Volatile)
+	return ns.deliver(r, p, &m.Packet, m.Target.Volatile)
 }
 
 // obey does to the sockets of this node what a message says, and returns how many
@@ -147,7 +160,12 @@ func (ns *Namespace) serverEvent(m *adapter.Message) {
 	var raw []byte
 	var atts [][]byte
 	if h := ns.handlers().server[eventName(m.Packet.Data)]; h != nil {
-		raw, atts = ns.callServerHandler(h, m)
+		ctx, span := ns.followed(m)
+		var err error
+		raw, atts, err = ns.callServerHandler(ctx, h, m)
+		if span != nil {
+			span.End(-1, err)
+		}
 	}
 	if m.RequestID == "" {
 		return
@@ -160,20 +178,22 @@ func (ns *Namespace) serverEvent(m *adapter.Message) {
 	})
 }
 
-func (ns *Namespace) callServerHandler(h serverHandler, m *adapter.Message) (raw []byte, atts [][]byte) {
+// callServerHandler returns the answer, or the error, which it has reported.
+func (ns *Namespace) callServerHandler(ctx context.Context, h serverHandler, m *adapter.Message) (raw []byte, atts [][]byte, err error) {
 	defer ns.recovered("server event")
-	raw, atts, err := h(ns.srv.ctx, ns, args.Make(eventArgs(m.Packet.Data), m.Packet.Attachments))
+	err = errSpanPanic
+	raw, atts, err = h(ctx, ns, args.Make(eventArgs(m.Packet.Data), m.Packet.Attachments))
 	if err == nil {
-		return raw, atts
+		return raw, atts, nil
 	}
 	ns.srv.counters.handlerErrors.Add(1)
 	e := &HandlerError{Where: "server event", Event: eventName(m.Packet.Data), Err: err}
 	hooks := ns.handlers().errs
 	for _, f := range hooks {
-		f(ns.srv.ctx, nil, e)
+		f(ctx, nil, e)
 	}
 	if len(hooks) == 0 {
 		ns.srv.log.Debug("handler returned an error", "namespace", ns.name, "error", e)
 	}
-	return nil, nil
+	return nil, nil, err
 }

@@ -195,7 +195,7 @@ func (ns *Namespace) publishRequest(ctx context.Context, r *request, m *adapter.
 		m.Timeout = time.Until(deadline)
 	}
 	ns.requests.add(ns, r)
-	if _, err := ns.adapter.Publish(ctx, m); err != nil {
+	if _, err := ns.publish(ctx, m); err != nil {
 		r.who.fail(fmt.Errorf("node: publish: %w", err))
 	}
 }

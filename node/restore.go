@@ -66,7 +66,7 @@ func (s *Socket) prepare(ctx context.Context) (adapter.Replay, error) {
 	if err := s.become(session); err != nil {
 		return nil, err
 	}
-	if srv.cfg.Recovery.RunMiddlewares && !s.pass() {
+	if srv.cfg.Recovery.RunMiddlewares && !s.pass(ctx) {
 		return nil, errRefused
 	}
 	r, start, err := s.replay(ctx, session)
@@ -163,8 +163,8 @@ func (s *Socket) evict(ctx context.Context) {
 }
 
 // evictAsked ends the sockets that another node takes over, and tells when that is
-// done.
-func (ns *Namespace) evictAsked(m *adapter.Message) {
+// done. It returns how many they are.
+func (ns *Namespace) evictAsked(m *adapter.Message) int {
 	var list []*Socket
 	for _, id := range m.Target.Rooms {
 		if s := ns.index.socket(id); s != nil {
@@ -180,6 +180,7 @@ func (ns *Namespace) evictAsked(m *adapter.Message) {
 		}
 		ns.respond(m.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: m.RequestID, Count: len(list)})
 	})
+	return len(list)
 }
 
 // become gives s the id, rooms and data of a session.

@@ -85,6 +85,9 @@ func New(cfg Config) (*Server, error) {
 	srv.forward, forwardErr = newForwarder(srv)
 	sessionCfg := cfg.engine()
 	sessionCfg.Unknown = srv.forward.serve
+	if cfg.Tracer != nil {
+		sessionCfg.Refused = refusedIn(cfg.Refused)
+	}
 	eng, engineErr := engine.NewServer(sessionCfg, sessions{srv})
 	root, rootErr := newNamespace(srv, "/", nil, nil)
 	if err := errors.Join(err, forwardErr, engineErr, rootErr); err != nil {
@@ -108,6 +111,9 @@ type sessions struct{ srv *Server }
 
 func (h sessions) Open(s *engine.Session, r *http.Request) engine.Receiver {
 	c := newClient(h.srv, s, newHandshake(s.Secure(), s.RemoteAddr(), r))
+	if tr := h.srv.cfg.Tracer; tr != nil {
+		c.trace = tr.Inject(r.Context())
+	}
 	if s.Protocol() == 3 {
 		c.connect("/", nil) // EIO-3-02
 	}
@@ -124,6 +130,10 @@ func (srv *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	srv.start()
 	r = srv.forward.acceptHop(r)
 	if srv.files != nil && srv.files.serve(w, r, rest) {
+		return
+	}
+	if tr := srv.cfg.Tracer; tr != nil {
+		srv.serveTraced(tr, w, r)
 		return
 	}
 	srv.engine.ServeHTTP(w, r)
