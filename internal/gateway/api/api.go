@@ -71,6 +71,7 @@ type API struct {
 	routes  []*route
 	replays idempotency
 	slots   chan struct{} // has room for the requests that run
+	wait    time.Duration // for the answers of other nodes
 
 	state    atomic.Pointer[state] // what Reload replaces
 	counters counters
@@ -98,6 +99,7 @@ func New(o Options) (*API, error) {
 		started: time.Now(),
 		replays: idempotency{o.Redis},
 		slots:   make(chan struct{}, maxInFlight),
+		wait:    askTimeout,
 	}
 	a.routes = a.table()
 	a.counters.init(a.routes)

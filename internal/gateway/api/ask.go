@@ -94,7 +94,7 @@ type nodeAnswer interface{ from() string }
 // false. It does not ask this node.
 func ask[A nodeAnswer](ctx context.Context, a *API, event string, q question, take func(A) bool) (g gap) {
 	g.Missing = []string{}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.wait)
 	defer cancel()
 	nodes := a.srv.Nodes()
 	waiting := make(map[string]struct{}, len(nodes))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -108,6 +109,9 @@ type fakeRevocations struct {
 func (f *fakeRevocations) Revoke(_ context.Context, r identity.Revocation) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if r.User == "" && r.TokenID == "" && !r.All {
+		return &identity.RevocationError{Problem: "exactly one of tokenId, user and all must be given"}
+	}
 	if f.err == nil {
 		f.list = append(f.list, r)
 	}
@@ -151,6 +155,28 @@ func newCluster(t testing.TB, n int) *testCluster {
 	return c
 }
 
+// acquainted waits until the first node knows the others by name, which it does some
+// moments after it has heard of them.
+func (c *testCluster) acquainted(t testing.TB) {
+	t.Helper()
+	gate, others := make(chan struct{}, 1000), len(c.nodes)-1
+	for _, g := range c.nodes[1:] {
+		node.OnServer(g.srv, "probe", func(context.Context, *node.Namespace, node.None) error { <-gate; return nil })
+	}
+	eventually(t, "the first node knows the others", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		var partial *node.PartialError
+		for _, err := range node.CallServers[node.None](ctx, c.nodes[0].srv.Of("/"), "probe") {
+			_ = errors.As(err, &partial)
+		}
+		for range others {
+			gate <- struct{}{}
+		}
+		return partial != nil && len(partial.Missing) == others
+	})
+}
+
 func (c *testCluster) start(t testing.TB, id string) *gateway {
 	t.Helper()
 	g := &gateway{id: id, log: &logLines{}}
@@ -181,7 +207,8 @@ func (c *testCluster) start(t testing.TB, id string) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.clients, g.http = httptest.NewServer(g.srv), httptest.NewServer(g.api)
+	g.serveClients(t)
+	g.http = httptest.NewServer(g.api)
 	t.Cleanup(func() { g.stop(t) })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -190,6 +217,8 @@ func (c *testCluster) start(t testing.TB, id string) *gateway {
 	}
 	return g
 }
+
+func (g *gateway) serveClients(testing.TB) { g.clients = httptest.NewServer(g.srv) }
 
 func (g *gateway) stop(t testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -195,7 +195,7 @@ func (a *API) getPresence(c *call) error {
 }
 
 func (a *API) officialPresence(ctx context.Context, ns *node.Namespace, q question) (*crowd, gap) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.wait)
 	defer cancel()
 	who, g := newCrowd(q), gap{Missing: []string{}}
 	for r, err := range q.selection(ns).Sockets(ctx) {

@@ -188,7 +188,7 @@ func (a *API) sockets(c *call, q question) (p *page[socketView], g gap, err erro
 
 // strangers adds the sockets that only nodes other than gateways may have.
 func (a *API) strangers(ctx context.Context, ns *node.Namespace, q question, p *page[socketView]) (g gap) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.wait)
 	defer cancel()
 	for r, err := range q.selection(ns).Sockets(ctx) {
 		if err != nil {
