@@ -77,7 +77,7 @@ type bucket struct {
 // second.
 func (b *bucket) take(perSecond, burst float64, now time.Time) bool {
 	if !b.last.IsZero() {
-		b.used = max(0, b.used-now.Sub(b.last).Seconds()*perSecond)
+		b.used = max(0, b.used-max(0, now.Sub(b.last).Seconds())*perSecond)
 	}
 	b.last = now
 	if b.used+1 > burst {
