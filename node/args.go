@@ -49,7 +49,11 @@ func RawArgs(raw []byte, attachments [][]byte) (Args, error) {
 	if !utf8.Valid(raw) { // HRD-33
 		return Args{}, errors.New("node: raw arguments: not UTF-8")
 	}
-	if err := socketio.CheckArgs(raw, len(attachments)); err != nil {
+	err := socketio.CheckArgs(raw, len(attachments))
+	if err == socketio.ErrPayload {
+		err = errors.New("not valid JSON")
+	}
+	if err != nil {
 		return Args{}, fmt.Errorf("node: raw arguments: %w", err)
 	}
 	return args.Make(bytes.Trim(raw, " \t\r\n"), attachments), nil
