@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -31,21 +32,49 @@ type acceptor struct {
 	closed   chan struct{}
 	once     sync.Once
 	refusing chan struct{}  // a token for each goroutine of refuse
-	wg       sync.WaitGroup // those goroutines, and that of watchMemory
+	wg       sync.WaitGroup // those goroutines, handshakes, and that of watchMemory
+
+	// With TLS.
+	config *tls.Config
+	busy   *tls.Config   // for those who are refused
+	ready  chan net.Conn // connections whose handshake is done
 }
 
 func newAcceptor(ln net.Listener, s *Server) *acceptor {
-	return &acceptor{
+	a := &acceptor{
 		Listener: ln,
 		s:        s,
 		closed:   make(chan struct{}),
 		refusing: make(chan struct{}, maxRefusing),
 	}
+	if t := s.cfg.TLS; t != nil {
+		a.config, a.busy = t.config(true), t.config(false)
+		a.ready = make(chan net.Conn)
+	}
+	return a
 }
 
-// Accept returns the next connection that has a slot. It is called from one
-// goroutine.
+// Accept returns the next connection that has a slot and, with TLS, has done its
+// handshake. It is called from one goroutine.
 func (a *acceptor) Accept() (net.Conn, error) {
+	if a.ready == nil {
+		c, err := a.next()
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	select {
+	case c := <-a.ready:
+		return c, nil
+	case <-a.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// next returns the next connection that has a slot. It is called from one
+// goroutine.
+func (a *acceptor) next() (*conn, error) {
 	var pause time.Duration
 	for {
 		nc, err := a.Listener.Accept()
@@ -62,14 +91,32 @@ func (a *acceptor) Accept() (net.Conn, error) {
 			continue
 		}
 		pause = 0
-		short := a.s.short.Load()
-		if !short && a.s.slots.acquire() {
-			return newConn(nc, a.s), nil
+		if c := a.admit(nc); c != nil {
+			return c, nil
 		}
-		a.s.refused.Add(1)
-		a.s.warn("listener: connection refused", "open", a.s.slots.Used(), "memory_short", short)
 		a.turnAway(nc)
 	}
+}
+
+// admit takes a connection if it may be taken.
+func (a *acceptor) admit(nc net.Conn) *conn {
+	s := a.s
+	counts := s.countable(nc)
+	if counts.IsValid() && !s.perAddress.acquire(counts) {
+		s.tooMany.Add(1)
+		s.warn("listener: connection refused: its address has too many", "remote", counts.String())
+		return nil
+	}
+	short := s.short.Load()
+	if !short && s.slots.acquire() {
+		return newConn(nc, s, counts)
+	}
+	if counts.IsValid() {
+		s.perAddress.release(counts)
+	}
+	s.refused.Add(1)
+	s.warn("listener: connection refused", "open", s.slots.Used(), "memory_short", short)
+	return nil
 }
 
 // sleep waits for d; it returns false at once when the acceptor is closed.
@@ -110,11 +157,17 @@ func (a *acceptor) turnAway(nc net.Conn) {
 	select {
 	case a.refusing <- struct{}{}:
 		a.wg.Go(func() {
-			refuse(nc)
+			if a.config != nil {
+				refuse(tls.Server(nc, a.busy))
+			} else {
+				refuse(nc)
+			}
 			<-a.refusing
 		})
 	default:
-		answerBusy(nc)
+		if a.config == nil {
+			answerBusy(nc)
+		}
 		_ = nc.Close()
 	}
 }

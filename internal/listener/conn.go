@@ -3,32 +3,57 @@ package listener
 import (
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// conn is an accepted connection. It counts for the cap until it is closed,
-// whoever closes it. As long as net/http owns it, it watches the framing of
-// requests and the progress of answers; who hijacks it gets a plain TCP
-// connection, descriptor (SyscallConn) included.
-type conn struct {
-	*net.TCPConn
-	s      *Server
-	guard  *framing // nil once hijacked
-	fresh  bool     // known to connState only
-	closed atomic.Bool
+// netConn is a connection of TCP or of a unix socket.
+type netConn interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
 }
 
-// newConn wraps nc, for which a slot was acquired.
-func newConn(nc net.Conn, s *Server) net.Conn {
+// conn is an accepted connection. It counts for the caps until it is closed,
+// whoever closes it. As long as net/http owns it, it watches the framing of
+// requests (under TLS [secureConn] does) and the progress of answers; who hijacks
+// it gets a plain connection, descriptor (SyscallConn) included.
+type conn struct {
+	netConn
+	s      *Server
+	guard  *framing // nil under TLS and once hijacked
+	owned  bool     // by net/http
+	fresh  bool     // known to connState only
+	closed atomic.Bool
+
+	// Guarded by the server's mutex.
+	counts         netip.Addr // for which [addresses] count it
+	hijacked, gone bool
+}
+
+// tracked is what net/http is given, but for HTTP/2.
+type tracked interface {
+	base() *conn
+	release() // somebody else than net/http has taken it over; nobody reads or writes
+}
+
+// newConn wraps nc, for which a slot was acquired, and a place for an address if
+// that is valid.
+func newConn(nc net.Conn, s *Server, counts netip.Addr) *conn {
 	s.connOpened()
-	return &conn{TCPConn: nc.(*net.TCPConn), s: s, guard: new(framing)}
+	c := &conn{netConn: nc.(netConn), s: s, owned: true, counts: counts}
+	if s.cfg.TLS == nil {
+		c.guard = new(framing)
+	}
+	return c
 }
 
 // Read hides nothing, but ends a connection whose requests are framed in two
 // ways (HRD-17). net/http answers such an error with 400.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.TCPConn.Read(p)
+	n, err := c.netConn.Read(p)
 	if c.guard != nil && n > 0 {
 		if bad := c.guard.next(p[:n]); bad != nil {
 			return 0, bad
@@ -42,13 +67,13 @@ const writePiece = 64 << 10
 
 // Write gives each piece WriteTimeout: a slow link is not a stopped reader.
 func (c *conn) Write(p []byte) (n int, err error) {
-	if c.guard == nil {
-		return c.TCPConn.Write(p)
+	if !c.owned {
+		return c.netConn.Write(p)
 	}
 	for err == nil && n < len(p) {
 		_ = c.SetWriteDeadline(time.Now().Add(c.s.cfg.WriteTimeout))
 		var m int
-		m, err = c.TCPConn.Write(p[n:min(len(p), n+writePiece)])
+		m, err = c.netConn.Write(p[n:min(len(p), n+writePiece)])
 		n += m
 	}
 	return n, err
@@ -56,21 +81,21 @@ func (c *conn) Write(p []byte) (n int, err error) {
 
 // ReadFrom copies through Write, for net/http would wait without end in sendfile.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	if c.guard == nil {
-		return c.TCPConn.ReadFrom(r)
+	if tcp, ok := c.netConn.(*net.TCPConn); ok && !c.owned {
+		return tcp.ReadFrom(r)
 	}
 	return io.Copy(struct{ io.Writer }{c}, r)
 }
 
-// release is called when somebody else than net/http takes the connection over;
-// nobody reads or writes at that moment.
-func (c *conn) release() { c.guard = nil }
+func (c *conn) base() *conn { return c }
+
+func (c *conn) release() { c.guard, c.owned = nil, false }
 
 // Close closes the connection and frees its slot once.
 func (c *conn) Close() error {
-	err := c.TCPConn.Close()
+	err := c.netConn.Close()
 	if c.closed.CompareAndSwap(false, true) {
-		c.s.connClosed()
+		c.s.connClosed(c)
 	}
 	return err
 }

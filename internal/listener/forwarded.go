@@ -12,14 +12,15 @@ import (
 // up to the first address that is not a proxy of ours; Host from
 // X-Forwarded-Host, which the same-origin rule compares (HRD-13); URL.Scheme from
 // X-Forwarded-Proto, "http" or "https". From anybody else, and without these
-// headers, the request stays as it is, with an empty URL.Scheme.
-func (s *Server) forwarded(r *http.Request) {
+// headers, the request stays as it is, with an empty URL.Scheme. It tells whether
+// RemoteAddr is now that of a client.
+func (s *Server) forwarded(r *http.Request) (named bool) {
 	r.URL.Scheme = "" // of an absolute request target: the client's word
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !s.trusted(peer.Addr()) {
-		return
+	if !s.trustedPeer(r.RemoteAddr) {
+		return false
 	}
-	if client, ok := s.client(r.Header["X-Forwarded-For"]); ok {
+	client, named := s.client(r.Header["X-Forwarded-For"])
+	if named {
 		r.RemoteAddr = net.JoinHostPort(client.String(), "0")
 	}
 	if host := last(r.Header["X-Forwarded-Host"]); host != "" {
@@ -31,6 +32,16 @@ func (s *Server) forwarded(r *http.Request) {
 	case "https", "wss":
 		r.URL.Scheme = "https"
 	}
+	return named
+}
+
+// trustedPeer is trusted for the address of a connection.
+func (s *Server) trustedPeer(remote string) bool {
+	if s.unix() {
+		return s.cfg.TrustUnix
+	}
+	peer, err := netip.ParseAddrPort(remote)
+	return err == nil && s.trusted(peer.Addr())
 }
 
 func (s *Server) trusted(a netip.Addr) bool {

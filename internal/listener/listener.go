@@ -1,9 +1,9 @@
 // Package listener is the one place where Fanwire listens. It makes the
 // [http.Server] that the gateway, the demo and tests share, with the limits of a
 // server that strangers reach: time for headers, their size and number, time for
-// bodies, a cap on connections below the limit of open files and a share of the
-// memory limit, and a stop that leaves nothing behind (HRD-10, HRD-14, HRD-16,
-// HRD-17, HRD-74, HRD-75).
+// bodies, caps on connections, one below the limit of open files and a share of the
+// memory limit, TLS with certificates that change, and a stop that leaves nothing
+// behind (HRD-10, HRD-14, HRD-16, HRD-17, HRD-74, HRD-75, HRD-80).
 //
 // The library packages never listen. A program that mounts node.Server in a
 // server of its own sets ReadHeaderTimeout, IdleTimeout and MaxHeaderBytes there.
@@ -13,10 +13,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,9 +51,24 @@ type Config struct {
 	MaxConns int
 	// Slots is a cap that several servers share; nil means one of its own.
 	Slots *Slots
+	// MaxPerAddress bounds the open connections of one address, an IPv6 network of
+	// 64 bits counting as one. A proxy that is trusted may open as many as it likes:
+	// there each request counts, for the client that the proxy names, until it is
+	// answered, a hijacked one until its connection ends. 0 means no bound.
+	MaxPerAddress int
+	// Exempt tells, if set, which other addresses may open as many connections as
+	// they like, such as those of the cluster's nodes. It must not block.
+	Exempt func(netip.Addr) bool
 	// TrustedProxies are the addresses whose X-Forwarded-For, -Host and -Proto
 	// are believed (HRD-16). None by default.
 	TrustedProxies []netip.Prefix
+	// TrustUnix believes whoever connects to a unix socket as well.
+	TrustUnix bool
+	// UnixMode are the permissions of a unix socket that Start makes. 0 means 0660.
+	UnixMode fs.FileMode
+	// TLS turns TLS on; nil means plain HTTP. A client has ReadHeaderTimeout for
+	// the handshake.
+	TLS *TLS
 	// Logger gets refused connections and failing accepts at most once a second,
 	// and panics of the handler. Nil means slog.Default().
 	Logger *slog.Logger
@@ -64,6 +81,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.WriteTimeout, 10*time.Second)
 	setDefault(&c.MaxHeaderBytes, 16<<10)
 	setDefault(&c.MaxHeaderLines, 100)
+	setDefault(&c.UnixMode, 0o660)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -92,6 +110,7 @@ func (c *Config) validate() error {
 		{"MaxHeaderBytes", int64(c.MaxHeaderBytes)},
 		{"MaxHeaderLines", int64(c.MaxHeaderLines)},
 		{"MaxConns", int64(c.MaxConns)},
+		{"MaxPerAddress", int64(c.MaxPerAddress)},
 	} {
 		if f.v < 0 {
 			errs = append(errs, fmt.Errorf("listener: %s is negative", f.name))
@@ -105,7 +124,9 @@ type Stats struct {
 	Open         int64  // connections now, hijacked ones included
 	Accepted     uint64 // connections taken
 	Refused      uint64 // connections turned away for lack of a slot or of memory
+	PerAddress   uint64 // connections and requests turned away since their address had its share
 	AcceptErrors uint64 // accepts that failed
+	TLSErrors    uint64 // handshakes that failed
 	Panics       uint64 // panics of the handler
 }
 
@@ -115,16 +136,19 @@ type Server struct {
 	cfg    Config
 	http   *http.Server
 	slots  *Slots
-	ctx    context.Context // the base of every request's context
+	ctx    context.Context // the base of every request's context and of TLS handshakes
 	cancel context.CancelFunc
 	acc    *acceptor // nil until Start
 	served chan struct{}
+
+	perAddress *addresses // nil without a bound
 
 	memory  func() (used, limit int64) // bytes; watchMemory calls it
 	watches bool                       // memory has a limit
 
 	short                                   atomic.Bool // memory is scarce (HRD-75)
 	accepted, refused, acceptErrors, panics atomic.Uint64
+	tooMany, tlsErrors                      atomic.Uint64
 	warned                                  atomic.Int64 // time of the last warning, since began
 
 	mu       sync.Mutex // guards the fields below
@@ -148,6 +172,8 @@ func New(cfg Config) (*Server, error) {
 		fresh:  make(map[*conn]struct{}),
 		idle:   make(chan struct{}),
 
+		perAddress: newAddresses(cfg.MaxPerAddress),
+
 		memory:  new(memoryGauge).read,
 		watches: memoryLimit() != 0,
 	}
@@ -168,23 +194,46 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.http.Protocols = new(http.Protocols)
 	s.http.Protocols.SetHTTP1(true) // WebSocket upgrades are HTTP/1.1
+	if cfg.TLS != nil && cfg.TLS.cfg.HTTP2 {
+		s.http.Protocols.SetHTTP2(true)
+		s.http.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxStreams}
+	}
+	if s.perAddress != nil {
+		s.http.ConnContext = withConn
+	}
 	return s, nil
 }
 
-// Start listens on a TCP address ("127.0.0.1:0" picks a free port) and serves
-// until Shutdown. It is called once.
+// maxStreams is how many requests one HTTP/2 connection may have at a time. A page
+// needs two.
+const maxStreams = 100
+
+// Start listens on a TCP address ("127.0.0.1:0" picks a free port) or a unix
+// socket ("unix:/run/fanwire.sock") and serves until Shutdown. It is called once.
+// A file of a socket on which nobody listens is replaced, as a killed process
+// leaves it behind.
 func (s *Server) Start(addr string) error {
-	ln, err := net.Listen("tcp", addr)
+	var ln net.Listener
+	var err error
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		ln, err = listenUnix(path, s.cfg.UnixMode)
+	} else {
+		ln, err = net.Listen("tcp", addr)
+	}
 	if err != nil {
 		return fmt.Errorf("listener: %w", err)
 	}
-	s.StartOn(ln.(*net.TCPListener))
+	s.StartOn(ln)
 	return nil
 }
 
-// StartOn is [Server.Start] with a listener that exists; Shutdown closes it.
-func (s *Server) StartOn(ln *net.TCPListener) {
+// StartOn is [Server.Start] with a TCP or unix listener that exists, from systemd
+// for example; Shutdown closes it.
+func (s *Server) StartOn(ln net.Listener) {
 	s.acc = newAcceptor(ln, s)
+	if s.cfg.TLS != nil {
+		s.acc.wg.Go(s.acc.shakeHands) // ends when ln is closed
+	}
 	if s.watches {
 		s.acc.wg.Go(func() { s.watchMemory(s.acc.closed) })
 	}
@@ -202,17 +251,23 @@ func (s *Server) Addr() net.Addr {
 	return s.acc.Addr()
 }
 
-// URL is the address as an http URL without a path. An unspecified host (":3000")
-// becomes localhost.
+// URL is the address as an http or https URL without a path. An unspecified host
+// (":3000") becomes localhost. That of a unix socket is "unix:" and its path.
 func (s *Server) URL() string {
-	addr, ok := s.Addr().(*net.TCPAddr)
-	if !ok {
-		return ""
+	scheme := "http://"
+	if s.cfg.TLS != nil {
+		scheme = "https://"
 	}
-	if addr.IP.IsUnspecified() {
-		return fmt.Sprintf("http://localhost:%d", addr.Port)
+	switch addr := s.Addr().(type) {
+	case *net.TCPAddr:
+		if addr.IP.IsUnspecified() {
+			return fmt.Sprintf("%slocalhost:%d", scheme, addr.Port)
+		}
+		return scheme + addr.String()
+	case *net.UnixAddr:
+		return "unix:" + addr.Name
 	}
-	return "http://" + addr.String()
+	return ""
 }
 
 // Stats returns the counters.
@@ -223,7 +278,9 @@ func (s *Server) Stats() Stats {
 		Open:         s.open,
 		Accepted:     s.accepted.Load(),
 		Refused:      s.refused.Load(),
+		PerAddress:   s.tooMany.Load(),
 		AcceptErrors: s.acceptErrors.Load(),
+		TLSErrors:    s.tlsErrors.Load(),
 		Panics:       s.panics.Load(),
 	}
 }
@@ -294,21 +351,27 @@ func (s *Server) connOpened() {
 	s.mu.Unlock()
 }
 
-func (s *Server) connClosed() {
+func (s *Server) connClosed(c *conn) {
 	s.slots.release()
 	s.mu.Lock()
 	s.open--
+	c.gone = true
+	counts := c.counts
 	s.closeIdleLocked()
 	s.mu.Unlock()
+	if s.perAddress != nil {
+		s.perAddress.release(counts)
+	}
 }
 
 // connState follows a connection's life as net/http sees it. The calls for one
 // connection do not overlap.
 func (s *Server) connState(nc net.Conn, state http.ConnState) {
-	c, ok := nc.(*conn)
+	t, ok := nc.(tracked)
 	if !ok {
-		return
+		return // HTTP/2 ends its connections by itself
 	}
+	c := t.base()
 	switch {
 	case state == http.StateNew:
 		c.fresh = true
@@ -322,7 +385,10 @@ func (s *Server) connState(nc net.Conn, state http.ConnState) {
 		s.mu.Unlock()
 	}
 	if state == http.StateHijacked {
-		c.release()
+		s.mu.Lock()
+		c.hijacked = true
+		s.mu.Unlock()
+		t.release()
 	}
 }
 

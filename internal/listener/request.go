@@ -15,7 +15,15 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
 		return
 	}
-	s.forwarded(r)
+	if s.forwarded(r) && s.perAddress != nil {
+		done, ok := s.countClient(r)
+		if !ok {
+			s.tooMany.Add(1)
+			Unavailable(w)
+			return
+		}
+		defer done()
+	}
 	if r.Body != http.NoBody {
 		r.Body = s.limitBody(w, r.Body)
 	}
