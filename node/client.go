@@ -411,7 +411,7 @@ func (c *client) knock(name string) (many bool, err error) {
 	if i := slices.Index(c.kicked, name); i >= 0 {
 		c.kicked = slices.Delete(c.kicked, i, i+1)
 	}
-	return len(c.sockets) >= c.srv.cfg.Limits.Namespaces, nil
+	return len(c.sockets) >= c.srv.limits.Load().Namespaces, nil
 }
 
 // errManyNamespaces answers the CONNECT of who is in too many (HRD-44).

@@ -115,7 +115,7 @@ type Config struct {
 
 // Limits bound what one client, or all of them together, can make the server
 // hold. Zero fields take the default. Those marked "negative: none" can be
-// switched off.
+// switched off. [Server.SetLimits] changes some of them while clients are there.
 type Limits struct {
 	Namespaces    int // joined by one session at a time; 32 (HRD-44)
 	Refusals      int // CONNECTs refused to one session before it is closed; 100 (HRD-40)

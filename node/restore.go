@@ -109,7 +109,7 @@ func (s *Socket) take(ctx context.Context) (*adapter.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if session.PID != s.rec.claim.pid || session.ID == "" || len(session.Rooms) > s.client.srv.cfg.Limits.Rooms {
+	if session.PID != s.rec.claim.pid || session.ID == "" || len(session.Rooms) > s.client.srv.limits.Load().Rooms {
 		return nil, errBadRecord
 	}
 	ns.endOther(ctx, session)

@@ -255,7 +255,7 @@ func (s *Socket) Join(ctx context.Context, rooms ...string) error {
 
 // join is Join without the wait, whose channels it returns.
 func (s *Socket) join(rooms []string) (waits []<-chan struct{}, err error) {
-	limits := &s.client.srv.cfg.Limits
+	limits := s.client.srv.limits.Load()
 	for _, name := range rooms {
 		if !validRoom(name, limits.RoomName) {
 			return nil, fmt.Errorf("%w: %.200q", ErrRoomName, name)

@@ -77,7 +77,7 @@ func (m *seam) offsetLocked(r *recoverable, offset string) string {
 // output has: the other half may be full of what it has missed. It returns a channel that is closed when
 // those of other nodes for the socket's id arrive; nil if they do.
 func (s *Socket) hold() (confirmed <-chan struct{}) {
-	limit := s.client.srv.cfg.Limits.Output
+	limit := s.client.srv.limits.Load().Output
 	if limit <= 0 {
 		limit = engine.DefaultMaxQueue
 	}

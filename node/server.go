@@ -28,6 +28,7 @@ type Server struct {
 	tag        string // ends the public ids of this node
 	text       bool   // the parser is the text parser
 	decoding   socketio.Limits
+	limits     atomic.Pointer[Limits] // those of cfg, but for what SetLimits has changed
 	engine     *engine.Server
 	files      *clientFiles
 	forward    *forwarder
@@ -97,6 +98,7 @@ func New(cfg Config) (*Server, error) {
 		}
 		return nil, err
 	}
+	srv.limits.Store(&srv.cfg.Limits)
 	srv.engine = eng
 	srv.rootNamespace = root
 	srv.namespaces["/"] = root

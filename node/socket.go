@@ -190,7 +190,7 @@ func (s *Socket) kick() {
 	run := s.endLocked(Disconnect{Reason: ReasonServerDisconnect}, true)
 	s.cancelLocked()
 	c.removeLocked(s)
-	if len(c.kicked) >= c.srv.cfg.Limits.Namespaces {
+	if len(c.kicked) >= c.srv.limits.Load().Namespaces {
 		c.kicked = c.kicked[1:]
 	}
 	c.kicked = append(c.kicked, s.name)

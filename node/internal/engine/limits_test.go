@@ -169,6 +169,39 @@ func TestRates(t *testing.T) {
 	}
 }
 
+// New limits count for the sessions that there are.
+func TestSetLimits(t *testing.T) {
+	inBubble(t, Config{PacketRate: 1, PacketBurst: 1, PingInterval: time.Hour}, nil, func(t *testing.T, ts *testServer) {
+		ws := ts.open(t)
+		r := ts.session(t)
+		send := func(n int) {
+			for range n {
+				if err := ws.WriteMessage(1, []byte("4x")); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		send(1)
+		for len(r.received()) < 1 {
+			recv(t, r.changed)
+		}
+		ts.SetLimits(Limits{})
+		start := time.Now()
+		send(100)
+		for len(r.received()) < 101 {
+			recv(t, r.changed)
+		}
+		within(t, "without a limit", time.Since(start), 0, 200*time.Millisecond)
+		ts.SetLimits(Limits{PacketRate: 100, PacketBurst: 1})
+		start = time.Now()
+		send(101)
+		for len(r.received()) < 202 {
+			recv(t, r.changed)
+		}
+		within(t, "with the new limit", time.Since(start), time.Second, 200*time.Millisecond)
+	})
+}
+
 // Pauses pay the debt, also if single messages are over the burst.
 func TestRateWithPauses(t *testing.T) {
 	for _, cfg := range []Config{
@@ -213,8 +246,7 @@ func TestLateReaders(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := &Server{cfg: Config{PacketRate: 500, PacketBurst: 2000}}
-				l := srv.newInputLimits()
+				l := newInputLimits(&Limits{PacketRate: 500, PacketBurst: 2000})
 				start := time.Now()
 				for i := 0; time.Since(start) < time.Minute; i++ {
 					wait, ok := l.take(10)

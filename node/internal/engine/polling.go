@@ -478,7 +478,8 @@ func (s *Session) isOpen() bool {
 
 // withinPostLimits applies the input rates; there is one POST at a time.
 func (s *Session) withinPostLimits(n int) bool {
-	if s.srv.cfg.PacketRate <= 0 && s.srv.cfg.ByteRate <= 0 {
+	now := s.srv.limits.Load()
+	if !now.bounded() {
 		return true
 	}
 	s.mu.Lock()
@@ -487,8 +488,8 @@ func (s *Session) withinPostLimits(n int) bool {
 		s.mu.Unlock()
 		return true
 	}
-	if ps.limits == nil {
-		ps.limits = s.srv.newInputLimits()
+	if ps.limits == nil || ps.limits.of != now {
+		ps.limits = newInputLimits(now)
 	}
 	l := ps.limits
 	s.mu.Unlock()

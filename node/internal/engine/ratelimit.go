@@ -66,18 +66,19 @@ const (
 // inputLimits are the rates of one peer (HRD-47). They belong to the goroutine
 // that reads it.
 type inputLimits struct {
+	of             *Limits
 	packets, bytes *bucket   // nil: no limit
 	over           time.Time // since when; zero: it is not
 	free           time.Time // when it may send again
 }
 
-func (s *Server) newInputLimits() *inputLimits {
-	l := &inputLimits{}
-	if s.cfg.PacketRate > 0 {
-		l.packets = newBucket(s.cfg.PacketRate, float64(s.cfg.PacketBurst))
+func newInputLimits(of *Limits) *inputLimits {
+	l := &inputLimits{of: of}
+	if of.PacketRate > 0 {
+		l.packets = newBucket(of.PacketRate, float64(of.PacketBurst))
 	}
-	if s.cfg.ByteRate > 0 {
-		l.bytes = newBucket(s.cfg.ByteRate, float64(s.cfg.ByteBurst))
+	if of.ByteRate > 0 {
+		l.bytes = newBucket(of.ByteRate, float64(of.ByteBurst))
 	}
 	return l
 }
@@ -132,12 +133,12 @@ func (s *Session) throttle(l *inputLimits, n int) bool {
 
 // withinLimits applies the input rates to a message of n bytes.
 func (c *wsConn) withinLimits(n int) bool {
-	srv := c.s.srv
-	if srv.cfg.PacketRate <= 0 && srv.cfg.ByteRate <= 0 {
+	now := c.s.srv.limits.Load()
+	if !now.bounded() {
 		return true
 	}
-	if c.limits == nil {
-		c.limits = srv.newInputLimits()
+	if c.limits == nil || c.limits.of != now {
+		c.limits = newInputLimits(now)
 	}
 	return c.s.throttle(c.limits, n)
 }

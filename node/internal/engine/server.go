@@ -30,8 +30,9 @@ type Handler interface {
 type Server struct {
 	cfg      Config
 	handler  Handler
-	rate     *rate.Limiter // nil for no bound
-	maxTotal int64         // HRD-52; 0 for no bound
+	rate     *rate.Limiter // of handshakes
+	limits   atomic.Pointer[Limits]
+	maxTotal int64 // HRD-52; 0 for no bound
 	flushers flushers
 	watch    *inlineWatch
 	wheel    *wheel
@@ -65,9 +66,9 @@ func NewServer(cfg Config, h Handler) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, handler: h, stats: newCounters(), stop: make(chan struct{}), ended: make(chan struct{}), sessions: map[string]*Session{}}
-	if cfg.HandshakeRate > 0 {
-		s.rate = rate.NewLimiter(rate.Limit(cfg.HandshakeRate), max(cfg.HandshakeBurst, 1))
-	}
+	limits := cfg.limits()
+	s.limits.Store(limits)
+	s.rate = rate.NewLimiter(limits.handshakes())
 	s.maxTotal = totalBound(cfg.MaxQueueTotal)
 	s.flushers = newFlushers(&s.workers)
 	s.watch = newInlineWatch(&s.workers)
@@ -187,10 +188,11 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q *query
 // spent on it (HRD-14). The session counts as pending from here; release takes
 // that back unless register has taken it over.
 func (s *Server) admit() (release func(), ok bool) {
+	most := s.limits.Load().MaxSessions
 	s.mu.Lock()
-	full := s.draining || s.cfg.MaxSessions > 0 && len(s.sessions) >= s.cfg.MaxSessions
+	full := s.draining || most > 0 && len(s.sessions) >= most
 	s.mu.Unlock()
-	if full || s.rate != nil && !s.rate.Allow() {
+	if full || !s.rate.Allow() {
 		return nil, false
 	}
 	if s.pending.Add(1) > int64(s.cfg.MaxPending) {

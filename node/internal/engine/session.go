@@ -231,7 +231,7 @@ func (s *Session) unlock(list bool) {
 // roomLocked tells whether one more packet is taken (HRD-50). What a flusher is
 // writing at this moment is not held against the peer, within reason.
 func (s *Session) roomLocked() bool {
-	limit := s.srv.cfg.MaxQueue
+	limit := s.srv.limits.Load().MaxQueue
 	if s.writing && !s.stalled {
 		limit *= 2
 	}
@@ -401,7 +401,7 @@ func (s *Session) done() <-chan struct{} {
 func (s *Session) waitOutput() {
 	for {
 		s.mu.Lock()
-		if s.state != stateOpen || s.out.size+s.inflight <= s.srv.cfg.MaxQueue/2 {
+		if s.state != stateOpen || s.out.size+s.inflight <= s.srv.limits.Load().MaxQueue/2 {
 			s.mu.Unlock()
 			return
 		}
@@ -429,7 +429,7 @@ func (s *Session) AwaitRoom() bool {
 	for {
 		s.mu.Lock()
 		open := s.state == stateOpen
-		if !open || s.out.size+s.inflight <= s.srv.cfg.MaxQueue/2 {
+		if !open || s.out.size+s.inflight <= s.srv.limits.Load().MaxQueue/2 {
 			s.mu.Unlock()
 			return open
 		}
@@ -467,7 +467,7 @@ func (s *Session) Unhold() {
 
 // drainedLocked wakes whoever waits for the queue to shrink.
 func (s *Session) drainedLocked() {
-	if s.below != nil && s.out.size+s.inflight <= s.srv.cfg.MaxQueue/2 {
+	if s.below != nil && s.out.size+s.inflight <= s.srv.limits.Load().MaxQueue/2 {
 		close(s.below)
 		s.below = nil
 	}
