@@ -56,7 +56,7 @@ var picture = map[string][]string{
 	"internal/demo": {"node", "adapter", "adapter/redis", "internal/listener"},
 
 	// The gateway's parts (docs/decisions/0009-gateway.md); only the root knows all.
-	"internal/gateway":          {"node", "adapter", "adapter/redis", "internal/listener", "internal/gateway/..."},
+	"internal/gateway":          {"node", "adapter", "adapter/redis", "protocol/msgpack", "internal/listener", "internal/gateway/..."}, // msgpack is a node.Config.Parser
 	"internal/gateway/template": {},
 	"internal/gateway/config":   {"internal/gateway/template"},
 	"internal/gateway/command":  {"node", "internal/gateway/template"},

@@ -28,6 +28,9 @@ func (k *checker) node() {
 			k.bad("node.advertise", "must end after the port, as in http://10.0.0.7:3000")
 		}
 	}
+	if n.PeerAddress != "" {
+		k.address("node.peer_address", n.PeerAddress)
+	}
 	k.secret("node.cluster_secret", n.ClusterSecret, 16)
 }
 
@@ -42,7 +45,7 @@ func (k *checker) listen() {
 	between(k, "listen.max_per_address", l.MaxPerAddress, 0, 10_000_000)
 	for i, v := range l.TrustedProxies {
 		_, asPrefix := netip.ParsePrefix(v)
-		if addr, err := netip.ParseAddr(v); asPrefix != nil && (err != nil || addr.Zone() != "") {
+		if addr, err := netip.ParseAddr(v); v != "unix" && asPrefix != nil && (err != nil || addr.Zone() != "") {
 			k.bad(index("listen.trusted_proxies", i), "must be an address or a network, as in 10.0.0.0/8, and is %s", quote(v))
 		}
 	}

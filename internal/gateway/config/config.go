@@ -12,7 +12,8 @@ import "time"
 //	yaml     the name in the file; the path of all names is that of the flag
 //	         (--redis.address) and of the environment (FANWIRE_REDIS_ADDRESS)
 //	default  as written in the file
-//	reload   may change while the gateway runs, with all that is in it
+//	reload   may change while the gateway runs, with all that is in it but what says
+//	         "false"
 //
 // Fields of type [Secret] can be given as FANWIRE_..._FILE and as {file: PATH}. A
 // Config does not change once it is loaded, and may be used concurrently.
@@ -47,6 +48,9 @@ type Node struct {
 	// Address where the other nodes reach this one, as in http://10.0.0.7:3000. If
 	// empty, that of this machine in its network and the port of listen.address.
 	Advertise string `yaml:"advertise"`
+	// Address of a port for the other nodes alone, host:port. If empty they use
+	// listen.address, which they cannot when that has TLS or is a unix socket.
+	PeerAddress string `yaml:"peer_address"`
 	// What proves to a node that a request comes from another one; 16 bytes at
 	// least, the same on all nodes. If empty they share one through Redis.
 	ClusterSecret Secret `yaml:"cluster_secret"`
@@ -63,12 +67,12 @@ type Listen struct {
 	// Whether HTTP/2 is offered for polling, where TLS is on.
 	HTTP2 bool `yaml:"http2" default:"true"`
 	// Largest number of connections at a time. 0: the limit of open files but for a
-	// reserve.
+	// reserve and a quarter for requests that go to other nodes.
 	MaxConnections int `yaml:"max_connections" default:"0"`
 	// Largest number of connections from one address at a time. 0: no limit.
 	MaxPerAddress int `yaml:"max_per_address" default:"0"`
 	// Addresses and networks of proxies whose X-Forwarded-For, -Host and -Proto are
-	// believed.
+	// believed, and "unix" for those who connect to the unix socket.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 }
 
@@ -215,7 +219,7 @@ type Limits struct {
 	// Namespaces that one client may be in.
 	Namespaces int `yaml:"namespaces" default:"32"`
 	// Attachments of one event.
-	Attachments int `yaml:"attachments" default:"10"`
+	Attachments int `yaml:"attachments" default:"10" reload:"false"`
 }
 
 // Auth says how clients prove who they are. A namespace names the ways it accepts.

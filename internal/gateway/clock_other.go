@@ -1,0 +1,6 @@
+//go:build !linux
+
+package gateway
+
+// monotonic is for systemd.
+func monotonic() string { return "" }
