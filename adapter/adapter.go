@@ -122,7 +122,7 @@ type Stats struct {
 	Ignored          uint64 // own messages and those for rooms without local members
 	BadMessages      uint64 // undecodable or forbidden, dropped (HRD-60)
 	ReceiveDropped   uint64 // dropped because the node did not keep up (HRD-61)
-	Missed           uint64 // messages of other nodes that never arrived, ReceiveDropped included (HRD-62)
+	Missed           uint64 // messages of other nodes that never arrived, ReceiveDropped included (HRD-62); a journal may have had them
 	Duplicates       uint64 // messages that arrived twice, dropped (HRD-62)
 	Kept             uint64 // events that the journal has taken
 	KeptBytes        uint64

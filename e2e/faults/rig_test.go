@@ -300,8 +300,10 @@ func (g *rig) judge(q question) tally {
 	r.localLost += t.localLost
 	r.doubled += t.doubled
 	r.disordered += t.disordered
-	r.messages += t.messages
-	r.counted += int(c.Missed)
+	if !q.notOfNodes { // else both mean something else: what was missed may have been read in the journal since
+		r.messages += t.messages
+		r.counted += int(c.Missed)
+	}
 	p99, top := g.ledger.latency(during, true)
 	r.local, r.localTop = max(r.local, p99), max(r.localTop, top)
 	g.note("%d in flight, local p99 %v max %v, after p99 %v; counted: missed %d, duplicates %d, dropped %d, errors %d, inbox %d, resubscribed %d",
