@@ -26,6 +26,7 @@ type cli struct {
 	Demo    demoCmd         `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
 	Emit    emitcmd.Command `cmd:"" help:"Send an event to the clients of a cluster, or make them join, leave or disconnect."`
 	Config  servecmd.Config `cmd:"" help:"Show and check the configuration of the gateway."`
+	Token   servecmd.Token  `cmd:"" help:"Make a token with which a client can connect to the gateway, for trying things out."`
 	Version versionCmd      `cmd:"" help:"Print the version."`
 }
 

@@ -22,7 +22,8 @@ func run(t *testing.T, args ...string) (out string, err error) {
 	done := false
 	cli := struct {
 		Config Config `cmd:""`
-	}{NewConfig()}
+		Token  Token  `cmd:""`
+	}{Config: NewConfig()}
 	parser, err := kong.New(&cli,
 		kong.Writers(&stdout, &stdout),
 		kong.Exit(func(int) { done = true }),
