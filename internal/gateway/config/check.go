@@ -57,15 +57,22 @@ func (k *checker) at(path, message string) Problem {
 
 func between[T cmp.Ordered](k *checker, path string, v, least, most T) {
 	if v < least || v > most {
-		k.bad(path, "must be from %v to %v, and is %v", least, most, v)
+		k.bad(path, "must be from %s to %s, and is %s", show(least), show(most), show(v))
 	}
 }
 
 // orZero is between for what 0 switches off.
 func orZero[T int | Size | time.Duration | float64](k *checker, path string, v, least, most T) {
 	if v != 0 && (v < least || v > most) {
-		k.bad(path, "must be 0 or from %v to %v, and is %v", least, most, v)
+		k.bad(path, "must be 0 or from %s to %s, and is %s", show(least), show(most), show(v))
 	}
+}
+
+func show(v any) string {
+	if d, ok := v.(time.Duration); ok {
+		return durationText(d)
+	}
+	return fmt.Sprint(v)
 }
 
 func (k *checker) oneOf(path, v string, of ...string) {

@@ -44,7 +44,7 @@ gateway.yaml:17: webhooks.chat.timeout: must be a duration with a unit, as in 50
 gateway.yaml:17: webhooks.chat.url: must be a URL that begins with https or http:// and has a host
 gateway.yaml:17: webhooks.chat.secret: must have 24 bytes at least
 gateway.yaml:18: socketio.path: must be a text, and is a mapping
-gateway.yaml:18: socketio.ping_interval: must be from 1s to 24h0m0s, and is 1ms
+gateway.yaml:18: socketio.ping_interval: must be from 1s to 24h, and is 1ms
 gateway.yaml:18: socketio.transports[1]: is here a second time
 gateway.yaml:18: socketio.transports[2]: must be polling or websocket, and is "pigeon"
 gateway.yaml:19: drain.timeout: must be as long as delay and spread together, 25s
