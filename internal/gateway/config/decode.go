@@ -167,6 +167,7 @@ func (d *decoder) secret(n *yaml.Node, v reflect.Value, path string, depth int) 
 		if message := setText(v, n.Value); message != "" {
 			d.problem(n, path, message)
 		}
+		d.l.plain = d.l.plain || n.Value != ""
 	case yaml.MappingNode:
 		pairs := d.pairs(n, path, depth)
 		if len(pairs) != 1 || pairs[0].key != "file" || d.resolve(pairs[0].value).Kind != yaml.ScalarNode {

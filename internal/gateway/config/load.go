@@ -45,6 +45,9 @@ func Load(s Sources) (*Config, error) {
 	}
 	l.environ(s.Environ)
 	l.flags(s.Flags)
+	if l.emit && len(l.cfg.Redis.Addresses) == 0 && l.warn != nil {
+		l.warn(Problem{Source: emitVariable, Message: "is for fanwire emit; a node reads " + emitVariable + "_ADDRESSES"})
+	}
 	if !l.unreadable {
 		l.validate()
 	}
@@ -61,6 +64,8 @@ type loader struct {
 	origins    map[string]Origin // by path
 	unread     map[string]bool   // by path: settings that are wrong and not taken
 	unreadable bool              // a source has told nothing: what is missing may be in there
+	plain      bool              // a secret stands in the file itself
+	emit       bool              // there is the variable of fanwire emit
 	warn       func(Problem)
 }
 
@@ -120,6 +125,15 @@ func (l *loader) file(name string) {
 		return
 	}
 	l.yaml(data, reflect.ValueOf(l.cfg).Elem(), "", name)
+	if l.plain && l.warn != nil && isPublic(name) {
+		l.warn(Problem{Source: name, Message: "has secrets in it, and everybody on this machine can read it"})
+	}
+}
+
+// isPublic tells whether everybody can read a file.
+func isPublic(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0
 }
 
 // yaml decodes a text into a part of the structure.
@@ -186,7 +200,7 @@ func (l *loader) secretFile(v reflect.Value, name, path, source string, line int
 		l.problem(at)
 		return
 	}
-	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 && l.warn != nil {
+	if l.warn != nil && isPublic(name) {
 		at.Message = fmt.Sprintf("file %s: everybody on this machine can read it", quote(name))
 		l.warn(at)
 	}
@@ -225,17 +239,23 @@ func (l *loader) environ(environ []string) {
 			l.text(s, value, s.Variable)
 		}
 	}
+	if l.emit = values[emitVariable] != ""; l.emit {
+		delete(values, emitVariable)
+	}
 	for name, value := range values {
 		switch {
-		case slices.Contains(otherVariables, name), ofTests.MatchString(name), isServiceLink(name, value):
+		case name == fileVariable, ofTests.MatchString(name), isServiceLink(name, value):
 		default:
 			l.problem(Problem{Source: name, Message: "unknown variable" + suggest(name, names)})
 		}
 	}
 }
 
-// otherVariables are no settings: of the command line and of fanwire emit.
-var otherVariables = []string{prefix + "CONFIG", prefix + "REDIS"}
+// Variables that are no settings.
+const (
+	fileVariable = prefix + "CONFIG" // of the command line
+	emitVariable = prefix + "REDIS"  // of fanwire emit
+)
 
 // ofTests are variables of this repository's tests and rigs.
 var ofTests = regexp.MustCompile(`^FANWIRE_(TEST_.*|FAULTS_.*|FULL|NODE_MODULES|REQUIRE_ALL)$`)

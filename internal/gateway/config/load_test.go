@@ -202,12 +202,21 @@ func TestSecretSources(t *testing.T) {
 	if err := os.Chmod(public, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var warning string
+	warning := ""
 	mustLoad(t, Sources{
 		Environ: []string{"FANWIRE_NODE_CLUSTER_SECRET_FILE=" + public},
 		Warn:    func(p Problem) { warning += p.String() },
 	})
 	if !strings.HasPrefix(warning, "FANWIRE_NODE_CLUSTER_SECRET_FILE: node.cluster_secret: file ") || !strings.Contains(warning, "everybody on this machine can read it") {
+		t.Errorf("warning %q", warning)
+	}
+	open := write(t, "open.yaml", "redis: {password: "+secretText+", addresses: [r:1]}")
+	warning = ""
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustLoad(t, Sources{File: open, Warn: func(p Problem) { warning += p.String() }})
+	if warning != open+": has secrets in it, and everybody on this machine can read it" {
 		t.Errorf("warning %q", warning)
 	}
 	for message, s := range map[string]string{

@@ -299,9 +299,11 @@ webhooks:
   h: {url: "https://h.example", secret: `+key24+`}
   unused: {url: "https://h.example", secret: `+key24+`}
 `),
-		Warn: func(p Problem) { p.Source = ""; got.WriteString(p.String() + "\n") },
+		Environ: []string{"FANWIRE_REDIS=redis:6379"},
+		Warn:    func(p Problem) { p.Source = ""; got.WriteString(p.String() + "\n") },
 	})
-	want := `api.keys: serve nothing while admin.address is off
+	want := `is for fanwire emit; a node reads FANWIRE_REDIS_ADDRESSES
+api.keys: serve nothing while admin.address is off
 auth.jwt: there are keys, but no namespace has jwt in its auth
 namespaces[0].webhook: hears nothing: neither auth nor notify says of what
 webhooks.unused: is used by no namespace and no route
