@@ -15,6 +15,8 @@ import "time"
 //	reload   may change while the gateway runs, with all that is in it but what says
 //	         "false"
 //
+// After a change: go run . config docs > docs/configuration.md
+//
 // Fields of type [Secret] can be given as FANWIRE_..._FILE and as {file: PATH}. A
 // Config does not change once it is loaded, and may be used concurrently.
 type Config struct {
