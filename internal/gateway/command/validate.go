@@ -266,6 +266,11 @@ func Parse(raw []byte) (Command, []Problem) {
 	if err := CheckJSON(raw); err != nil {
 		return Command{}, []Problem{{"", plainError(err)}}
 	}
+	return parse(raw)
+}
+
+// parse reads what CheckJSON has looked at.
+func parse(raw []byte) (Command, []Problem) {
 	type shape Command // without its methods
 	var w struct {
 		shape
@@ -300,7 +305,7 @@ func ParseList(raw []byte, max int) ([]Command, []Problem) {
 	commands := make([]Command, len(list))
 	var problems []Problem
 	for i, raw := range list {
-		c, ps := Parse(raw)
+		c, ps := parse(raw)
 		commands[i] = c
 		problems = append(problems, Under(fmt.Sprintf("[%d]", i), ps)...)
 	}

@@ -53,6 +53,13 @@ func (b *backend) connections() int {
 	return b.conns
 }
 
+// forget drops the requests so far.
+func (b *backend) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.got = nil
+}
+
 func newBackend(t testing.TB, answer http.HandlerFunc) *backend {
 	b := unstarted(answer)
 	b.Start()

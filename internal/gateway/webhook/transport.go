@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -78,9 +79,22 @@ func tlsOf(cfg config.HookTLS) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tls.cert_file: %w", err)
 		}
-		c.Certificates = []tls.Certificate{pair}
+		c.GetClientCertificate = certificateOf(cfg, pair)
 	}
 	return c, nil
+}
+
+// certificateOf reads the certificate again for each connection, for it is renewed
+// from time to time; while it cannot be read the last one that could counts.
+func certificateOf(cfg config.HookTLS, first tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	var last atomic.Pointer[tls.Certificate]
+	last.Store(&first)
+	return func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if pair, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile); err == nil {
+			last.Store(&pair)
+		}
+		return last.Load(), nil
+	}
 }
 
 // refusePrivate looks at the address that is about to be dialed, when the name has

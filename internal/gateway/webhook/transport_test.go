@@ -110,6 +110,19 @@ func writePEM(t *testing.T, certificate []byte, key *ecdsa.PrivateKey) (certFile
 	return certFile, keyFile
 }
 
+func copyOf(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "copy.pem")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 // newCertificate signs itself, for 127.0.0.1, as server and as client.
 func newCertificate(t *testing.T) (der []byte, key *ecdsa.PrivateKey) {
 	t.Helper()
@@ -164,7 +177,24 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	h := start(tls.VersionTLS11).hook(t, func(c *config.Webhook) {
+	mine, mineKey := copyOf(t, certFile), copyOf(t, keyFile)
+	h := b.hook(t, func(c *config.Webhook) {
+		c.TLS, c.Retries = config.HookTLS{CAFile: certFile, CertFile: mine, KeyFile: mineKey}, 0
+	})
+	call := func() error {
+		h.transport.CloseIdleConnections()
+		_, err := h.Call(context.Background(), eventRequest())
+		return err
+	}
+	if err := os.Remove(mineKey); err != nil || call() != nil {
+		t.Error("without its files for a moment:", err)
+	}
+	other, otherKey := newCertificate(t)
+	otherFile, otherKeyFile := writePEM(t, other, otherKey)
+	if err := errors.Join(os.Rename(otherFile, mine), os.Rename(otherKeyFile, mineKey)); err != nil || call() == nil {
+		t.Error("a new certificate is not read:", err)
+	}
+	h = start(tls.VersionTLS11).hook(t, func(c *config.Webhook) {
 		c.TLS = config.HookTLS{CAFile: certFile, CertFile: certFile, KeyFile: keyFile}
 	})
 	if _, err := h.Call(context.Background(), eventRequest()); err == nil {
