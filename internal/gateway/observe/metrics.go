@@ -34,59 +34,14 @@ type MetricsOptions struct {
 	Listeners map[string]func() listener.Stats
 	// Redis returns the state of the connections to Redis.
 	Redis func() RedisStats
-	// Webhooks returns the state of the configured webhooks.
+	// Webhooks returns the state of the configured webhooks, in any order.
 	Webhooks func() []WebhookStats
-	// Rules returns what happened to clients and their events.
+	// Rules returns what became of clients' events.
 	Rules func() RulesStats
-
-	// WebhookNames and Operations are those that [Metrics.WebhookDone] and
-	// [Metrics.APIDone] are called with. Others are counted as "other".
-	WebhookNames, Operations []string
-}
-
-// RedisStats is the pool of connections of a Redis client. The counters are those of
-// the process's life.
-type RedisStats struct {
-	Connections int    // open now
-	Idle        int    // of them
-	Hits        uint64 // times that a connection was there
-	Misses      uint64 // times that one had to be made
-	Timeouts    uint64 // times that none was free in time
-	Stale       uint64 // connections that were removed for being broken or old
-}
-
-// WebhookStats is the state of one webhook.
-type WebhookStats struct {
-	Name          string // in the configuration
-	Running       int    // requests now
-	Waiting       int    // requests that wait for their turn
-	CircuitOpen   bool   // requests fail at once
-	CircuitOpened uint64 // times that it has opened
-	Retries       uint64 // requests that were tried again
-}
-
-// RulesStats is what the configured namespaces did.
-type RulesStats struct {
-	// Events by the route they took and what came of it.
-	Events []EventCount
-	// Connects by result: accepted, or why not.
-	Connects []ResultCount
-	// StreamBytes is what was appended to streams.
-	StreamBytes uint64
-}
-
-// EventCount counts events. Route is relay, webhook, stream, join, leave, ignore or
-// none; Result is ok, rate, forbidden, too large, unavailable or bad request, as
-// clients are told.
-type EventCount struct {
-	Route, Result string
-	Count         uint64
-}
-
-// ResultCount counts what ended in a result.
-type ResultCount struct {
-	Result string
-	Count  uint64
+	// Commands returns what backends asked for.
+	Commands func() []CommandStats
+	// API returns the requests to the HTTP API.
+	API func() APIStats
 }
 
 // Metrics are the metrics of the process, in a registry of their own. Its methods are
@@ -98,7 +53,7 @@ type Metrics struct {
 
 // NewMetrics makes the metrics. It reports all that is wrong with the options.
 func NewMetrics(o MetricsOptions) (*Metrics, error) {
-	m := &Metrics{registry: prometheus.NewRegistry(), timings: newTimings(o.WebhookNames, o.Operations)}
+	m := &Metrics{registry: prometheus.NewRegistry(), timings: newTimings()}
 	list := []prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -106,7 +61,7 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 	}
 	list = append(list, m.timings.collectors()...)
 	if o.Node != nil {
-		list = append(list, newSource(o.Node, nodeMetrics), newSource(o.Node, busMetrics))
+		list = append(list, newSource(o.Node, slices.Concat(nodeMetrics, busMetrics)))
 	}
 	if o.Cluster != nil {
 		list = append(list, newSource(o.Cluster, clusterMetrics))
@@ -125,6 +80,12 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 	}
 	if o.Rules != nil {
 		list = append(list, newSource(o.Rules, rulesMetrics))
+	}
+	if o.Commands != nil {
+		list = append(list, newSource(o.Commands, commandMetrics))
+	}
+	if o.API != nil {
+		list = append(list, newSource(o.API, apiMetrics))
 	}
 	var errs []error
 	for _, c := range list {

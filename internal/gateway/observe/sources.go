@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"maps"
 	"runtime"
 	"slices"
@@ -167,6 +168,7 @@ var redisMetrics = []metric[RedisStats]{
 	counter("fanwire_redis_stale_connections_total", "Connections that the pool has removed for being broken or old.", func(s *RedisStats) uint64 { return s.Stale }),
 }
 
+// eachWebhook makes the read function of a value that each webhook has.
 func eachWebhook(read func(w WebhookStats) float64) func(*[]WebhookStats, put) {
 	return func(list *[]WebhookStats, put put) {
 		for _, w := range *list {
@@ -175,51 +177,110 @@ func eachWebhook(read func(w WebhookStats) float64) func(*[]WebhookStats, put) {
 	}
 }
 
+// How calls of webhooks can end, and what they can be about.
+var (
+	hookTypes    = []string{"connect", "connected", "event", "disconnected"}
+	hookOutcomes = []string{"ok", "refused", "failed", "timeout", "busy", "open", "bad answer", "canceled"}
+)
+
 var webhookMetrics = []metric[[]WebhookStats]{
-	gauges("fanwire_webhook_running", "Requests to a webhook that wait for its answer.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(w.Running) })),
-	gauges("fanwire_webhook_waiting", "Requests that wait for their turn.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(w.Waiting) })),
-	gauges("fanwire_webhook_circuit_open", "1 while the circuit of a webhook is open: requests fail at once.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(number(w.CircuitOpen)) })),
-	counters("fanwire_webhook_circuit_opened_total", "Times that the circuit of a webhook has opened.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(w.CircuitOpened) })),
+	{
+		name: "fanwire_webhook_calls_total", help: "Calls of a webhook, by what they were about and how they ended: refused is a 4xx, failed another status or the connection, busy that too many waited, open that the circuit was.",
+		kind: counterValue, labels: []string{"webhook", "type", "outcome"}, read: putCalls,
+	},
+	gauges("fanwire_webhook_requests_in_flight", "Requests to a webhook that wait for its answer.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(w.InFlight) })),
+	gauges("fanwire_webhook_waiting", "Calls that wait for their turn.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(w.Waiting) })),
+	gauges("fanwire_webhook_circuit_open", "1 while the circuit of a webhook is open, so that calls fail at once; 0.5 while one call probes whether the backend is back; 0 while all pass.", "webhook", eachWebhook(circuit)),
+	counters("fanwire_webhook_circuit_opened_total", "Times that the circuit of a webhook has opened.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(w.Opened) })),
 	counters("fanwire_webhook_retries_total", "Requests that were tried again.", "webhook", eachWebhook(func(w WebhookStats) float64 { return float64(w.Retries) })),
 }
 
-// What routes there are, what comes of an event and of a CONNECT.
-var (
-	routes         = []string{"relay", "webhook", "stream", "join", "leave", "ignore", "none"}
-	eventResults   = []string{"ok", "rate", "forbidden", "too large", "unavailable", "bad request"}
-	connectResults = []string{"accepted", "token", "webhook", "namespace", "forbidden", "unavailable", "bad request", "rate"}
-)
-
-var rulesMetrics = []metric[RulesStats]{
-	{
-		name: "fanwire_rules_events_total", help: "Events of clients, by the route that they took and the result that the client was told.",
-		kind: counterValue, labels: []string{"route", "result"}, read: putEvents,
-	},
-	counters("fanwire_rules_connects_total", "Clients that wanted to join a namespace, by the result: accepted, or what refused them.", "result",
-		func(s *RulesStats, put put) {
-			counts := map[string]uint64{}
-			for _, c := range s.Connects {
-				counts[c.Result] += c.Count
-			}
-			putKnown(put, counts, connectResults...)
-		}),
-	counter("fanwire_rules_stream_bytes_total", "Bytes of events that were appended to streams.", func(s *RulesStats) uint64 { return s.StreamBytes }),
+func circuit(w WebhookStats) float64 {
+	switch w.Circuit {
+	case "open":
+		return 1
+	case "half-open":
+		return .5
+	}
+	return 0
 }
 
-// putEvents puts all pairs of route and result, whatever was counted.
-func putEvents(s *RulesStats, put put) {
-	counts := map[string]map[string]uint64{}
-	for _, c := range s.Events {
-		route := c.Route
-		if !slices.Contains(routes, route) {
-			route = other
+// putCalls puts all pairs of type and outcome, whatever was counted.
+func putCalls(list *[]WebhookStats, put put) {
+	for _, w := range *list {
+		counts := map[[2]string]uint64{}
+		for _, c := range w.Calls {
+			counts[[2]string{known(c.Type, hookTypes), known(c.Outcome, hookOutcomes)}] += c.Count
 		}
-		if counts[route] == nil {
-			counts[route] = map[string]uint64{}
+		for _, typ := range append(slices.Clone(hookTypes), other) {
+			for _, outcome := range append(slices.Clone(hookOutcomes), other) {
+				put(float64(counts[[2]string{label(typ), label(outcome)}]), w.Name, label(typ), label(outcome))
+			}
 		}
-		counts[route][c.Result] += c.Count
 	}
-	for _, route := range append(slices.Clone(routes), other) {
-		putKnown(func(v float64, labels ...string) { put(v, route, labels[0]) }, counts[route], eventResults...)
-	}
+}
+
+var rulesMetrics = []metric[RulesStats]{
+	counters("fanwire_rules_events_total", "Events of clients, by what became of them. Unmatched are those that no route is for.", "outcome",
+		func(s *RulesStats, put put) {
+			put(float64(s.Relayed), "relayed")
+			put(float64(s.HookOK), "webhook_answered")
+			put(float64(s.HookFailed), "webhook_failed")
+			put(float64(s.Streamed), "streamed")
+			put(float64(s.Joined), "joined")
+			put(float64(s.Left), "left")
+			put(float64(s.Ignored), "ignored")
+			put(float64(s.Unmatched), "unmatched")
+		}),
+	counter("fanwire_rules_partly_relayed_total", "Events that reached the clients of this node only, because Redis was away.", func(s *RulesStats) uint64 { return s.Partly }),
+	counters("fanwire_rules_refused_events_total", "Events of clients that were refused, by the cause that an ack tells.", "cause",
+		func(s *RulesStats, put put) {
+			putKnown(put, s.Refused, "rate", "forbidden", "too large", "unavailable", "bad request")
+		}),
+	counters("fanwire_rules_token_refreshes_total", "New tokens of clients that were in, by result.", "result",
+		func(s *RulesStats, put put) {
+			put(float64(s.Refreshed), "accepted")
+			put(float64(s.RefreshFailed), "refused")
+		}),
+	counters("fanwire_rules_notifications_total", "Webhooks told of clients that have come or gone, by result: dropped are those that too many waited before.", "result",
+		func(s *RulesStats, put put) {
+			put(float64(s.Notified), "sent")
+			put(float64(s.NotifyFailed), "failed")
+			put(float64(s.NotifyDropped), "dropped")
+		}),
+	counter("fanwire_rules_actions_failed_total", "Commands in the answers of webhooks that could not be carried out.", func(s *RulesStats) uint64 { return s.ActionsFailed }),
+	counter("fanwire_rules_panics_total", "Panics in what is configured; a mistake of ours.", func(s *RulesStats) uint64 { return s.Panics }),
+	gauge("fanwire_rules_notifications_waiting", "Notifications that wait for their webhook.", func(s *RulesStats) int64 { return int64(s.NotifyWaiting) }),
+	gauge("fanwire_rules_stream_entries_waiting", "Events that wait for Redis to append them to a stream.", func(s *RulesStats) int64 { return int64(s.StreamsWaiting) }),
+	gauge("fanwire_rules_held_namespaces", "Namespaces without clients that are kept for backends.", func(s *RulesStats) int64 { return int64(s.HeldNamespaces) }),
+	gauge("fanwire_rules_limited_sockets", "Clients whose rates are remembered.", func(s *RulesStats) int64 { return int64(s.LimitedSockets) }),
+}
+
+var commandMetrics = []metric[[]CommandStats]{{
+	name: "fanwire_commands_total", help: "Commands of backends, by the HTTP API and by answers of webhooks, by kind and result.",
+	kind: counterValue, labels: []string{"kind", "result"},
+	read: func(list *[]CommandStats, put put) {
+		for _, c := range *list {
+			put(float64(c.Done), label(c.Kind), "ok")
+			put(float64(c.Failed), label(c.Kind), "error")
+		}
+	},
+}}
+
+var apiMetrics = []metric[APIStats]{
+	{
+		name: "fanwire_api_requests_total", help: "Requests to the HTTP API, by operation and class of the status.",
+		kind: counterValue, labels: []string{"operation", "status"},
+		read: func(s *APIStats, put put) {
+			for _, operation := range slices.Sorted(maps.Keys(s.Operations)) {
+				counts := s.Operations[operation]
+				for class := 2; class <= 5; class++ {
+					put(float64(counts[class]), cmp.Or(operation, other), string(rune('0'+class))+"xx")
+				}
+			}
+		},
+	},
+	counter("fanwire_api_unauthorized_total", "Requests to the HTTP API without a valid key.", func(s *APIStats) uint64 { return s.Strangers }),
+	counter("fanwire_api_replayed_total", "Answers that were given again for an idempotency key.", func(s *APIStats) uint64 { return s.Replayed }),
+	gauge("fanwire_api_requests_in_flight", "Requests to the HTTP API that are being answered.", func(s *APIStats) int64 { return int64(s.InFlight) }),
 }

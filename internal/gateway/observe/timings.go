@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,9 +18,6 @@ var (
 	slowBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
 
-// What ends a request to a webhook.
-var webhookResults = []string{"ok", "refused", "status", "timeout", "busy", "open", "error"}
-
 // What [node.Config.Refused] tells, by code.
 var refusalCauses = map[int]string{
 	-1: "overloaded", 0: "transport unknown", 1: "session unknown", 2: "bad method", 3: "bad request", 4: "forbidden", 5: "version",
@@ -27,25 +25,19 @@ var refusalCauses = map[int]string{
 
 // timings are what is measured here, as it happens.
 type timings struct {
-	events, connects   *prometheus.HistogramVec
-	hooks, api         *prometheus.HistogramVec
-	hookCalls, apiDone *prometheus.CounterVec
-	refused            *prometheus.CounterVec
+	events, connects, hooks *prometheus.HistogramVec
+	refused                 *prometheus.CounterVec
 
-	hookNames, operations []string
+	mu        sync.Mutex // guards hookNames and the series of hooks
+	hookNames []string
 }
 
-func newTimings(hookNames, operations []string) *timings {
+func newTimings() *timings {
 	t := &timings{
-		events:    histogram("fanwire_event_duration_seconds", "Time from the start of an event's handling to its end, calls of webhooks included, by whether it failed.", "result", fastBuckets),
-		connects:  histogram("fanwire_connect_duration_seconds", "Time that the checks of a client took that wanted to join a namespace, calls of webhooks included, by result.", "result", fastBuckets),
-		hooks:     histogram("fanwire_webhook_duration_seconds", "Time that a call of a webhook took, with all retries and the wait for its turn.", "webhook", slowBuckets),
-		api:       histogram("fanwire_api_duration_seconds", "Time that a request to the HTTP API took.", "operation", fastBuckets),
-		hookCalls: counterVec("fanwire_webhook_calls_total", "Calls of a webhook, by result: ok, refused (by a connect webhook), status (not 2xx), timeout, busy (too many waited), open (circuit), error.", "webhook", "result"),
-		apiDone:   counterVec("fanwire_api_requests_total", "Requests to the HTTP API, by the class of the status.", "operation", "status"),
-		refused:   counterVec("fanwire_requests_refused_total", "Requests of clients that were refused before there was a session, or for one that there is not, by cause.", "cause"),
-
-		hookNames: hookNames, operations: operations,
+		events:   histogram("fanwire_event_duration_seconds", "Time from the start of an event's handling to its end, calls of webhooks included, by whether it failed.", "result", fastBuckets),
+		connects: histogram("fanwire_connect_duration_seconds", "Time that the checks of a client took that wanted to join a namespace, calls of webhooks included, by result.", "result", fastBuckets),
+		hooks:    histogram("fanwire_webhook_duration_seconds", "Time that a call of a webhook took, with all retries and the wait for its turn.", "webhook", slowBuckets),
+		refused:  counterVec("fanwire_requests_refused_total", "Requests of clients that were refused before there was a session, or for one that there is not, by cause.", "cause"),
 	}
 	t.begin()
 	return t
@@ -72,18 +64,6 @@ func (t *timings) begin() {
 	for _, result := range []string{"accepted", "refused"} {
 		t.connects.WithLabelValues(result)
 	}
-	for _, hook := range append(slices.Clone(t.hookNames), other) {
-		t.hooks.WithLabelValues(hook)
-		for _, result := range append(slices.Clone(webhookResults), other) {
-			t.hookCalls.WithLabelValues(hook, result)
-		}
-	}
-	for _, operation := range append(slices.Clone(t.operations), other) {
-		t.api.WithLabelValues(operation)
-		for _, status := range []string{"2xx", "3xx", "4xx", "5xx"} {
-			t.apiDone.WithLabelValues(operation, status)
-		}
-	}
 	for _, cause := range refusalCauses {
 		t.refused.WithLabelValues(label(cause))
 	}
@@ -91,10 +71,10 @@ func (t *timings) begin() {
 }
 
 func (t *timings) collectors() []prometheus.Collector {
-	return []prometheus.Collector{t.events, t.connects, t.hooks, t.hookCalls, t.api, t.apiDone, t.refused}
+	return []prometheus.Collector{t.events, t.connects, t.hooks, t.refused}
 }
 
-// known is a name if it is one of list, else "other".
+// known is a name as a label value if it is one of list, else "other".
 func known(name string, list []string) string {
 	if slices.Contains(list, name) {
 		return label(name)
@@ -102,34 +82,32 @@ func known(name string, list []string) string {
 	return other
 }
 
-// WebhookDone counts a call of a configured webhook. Result is ok, refused (a connect
-// webhook has refused the client), status, timeout, busy, open or error.
-func (m *Metrics) WebhookDone(name, result string, took time.Duration) {
+// SetWebhooks tells the names of the webhooks that [Metrics.WebhookDone] is called for
+// from now on, also after a reload. What was measured of others is forgotten.
+func (m *Metrics) SetWebhooks(names ...string) {
 	t := m.timings
-	name = known(name, t.hookNames)
-	t.hookCalls.WithLabelValues(name, known(result, webhookResults)).Inc()
-	t.hooks.WithLabelValues(name).Observe(took.Seconds())
-}
-
-// APIDone counts a request to the HTTP API, by the id of its operation in the OpenAPI
-// document.
-func (m *Metrics) APIDone(operation string, status int, took time.Duration) {
-	t := m.timings
-	operation = known(operation, t.operations)
-	t.apiDone.WithLabelValues(operation, statusClass(status)).Inc()
-	t.api.WithLabelValues(operation).Observe(took.Seconds())
-}
-
-func statusClass(status int) string {
-	switch {
-	case status < 300:
-		return "2xx"
-	case status < 400:
-		return "3xx"
-	case status < 500:
-		return "4xx"
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, old := range t.hookNames {
+		if !slices.Contains(names, old) {
+			t.hooks.DeleteLabelValues(old)
+		}
 	}
-	return "5xx"
+	t.hookNames = slices.Clone(names)
+	for _, name := range names {
+		t.hooks.WithLabelValues(name)
+	}
+}
+
+// WebhookDone measures a call of a webhook. Those that SetWebhooks did not name are
+// passed over.
+func (m *Metrics) WebhookDone(name string, took time.Duration) {
+	t := m.timings
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if slices.Contains(t.hookNames, name) {
+		t.hooks.WithLabelValues(name).Observe(took.Seconds())
+	}
 }
 
 // Refused is for [node.Config.Refused].

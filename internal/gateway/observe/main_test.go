@@ -1,0 +1,41 @@
+package observe
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/fanwire/fanwire/node"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait in tests. Nothing waits for it to pass.
+const patience = 10 * time.Second
+
+// serve makes a node that listens on loopback and sees to its end. setUp registers
+// handlers; it may be nil.
+func serve(t testing.TB, cfg node.Config, setUp func(*node.Server)) (srv *node.Server, url string) {
+	t.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	srv, err := node.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if setUp != nil {
+		setUp(srv)
+	}
+	ts := httptest.NewServer(srv)
+	t.Cleanup(func() {
+		if err := srv.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+		ts.Close()
+	})
+	return srv, ts.URL
+}
