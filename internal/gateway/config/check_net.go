@@ -28,9 +28,11 @@ func (k *checker) node() {
 			k.bad("node.advertise", "must end after the port, as in http://10.0.0.7:3000")
 		}
 	}
-	if n.PeerAddress != "" {
-		k.address("node.peer_address", n.PeerAddress)
+	if message := badHostPort(n.PeerAddress, 0); n.PeerAddress != "" && message != "" {
+		k.bad("node.peer_address", "must be host:port: %s", message)
 	}
+	k.ownPort("node.peer_address", n.PeerAddress, "listen.address", k.c.Listen.Address)
+	k.ownPort("node.peer_address", n.PeerAddress, "admin.address", k.c.Admin.Address)
 	k.secret("node.cluster_secret", n.ClusterSecret, 16)
 }
 
@@ -64,9 +66,14 @@ func (k *checker) admin() {
 		return
 	}
 	k.address("admin.address", a.Address)
-	_, port, err := net.SplitHostPort(a.Address)
-	if a.Address == k.c.Listen.Address && (err != nil || port != "0") {
-		k.bad("admin.address", "is that of listen.address: clients must not reach it")
+	k.ownPort("admin.address", a.Address, "listen.address", k.c.Listen.Address)
+}
+
+// ownPort refuses the address of another listener, unless any port will do.
+func (k *checker) ownPort(path, address, otherPath, other string) {
+	_, port, err := net.SplitHostPort(address)
+	if address == other && address != "" && (err != nil || port != "0") {
+		k.bad(path, "is that of %s: it needs one of its own", otherPath)
 	}
 }
 

@@ -11,7 +11,7 @@ func TestReloadable(t *testing.T) {
 		File: write(t, "b.yaml", everything),
 		Environ: []string{
 			"FANWIRE_LISTEN_ADDRESS=:9", "FANWIRE_REDIS_PASSWORD=other", "FANWIRE_LISTEN_TRUSTED_PROXIES=10.0.0.0/8",
-			"FANWIRE_LIMITS_ROOMS=5", "FANWIRE_NAMESPACES=[{name: /x}]", "FANWIRE_AUTH_JWT_SECRET=" + secretText, "FANWIRE_LOG_LEVEL=debug",
+			"FANWIRE_LIMITS_ROOMS=5", "FANWIRE_LIMITS_ATTACHMENTS=5", "FANWIRE_NAMESPACES=[{name: /x}]", "FANWIRE_AUTH_JWT_SECRET=" + secretText, "FANWIRE_LOG_LEVEL=debug",
 			"FANWIRE_API_RATE=1", "FANWIRE_WEBHOOKS={}",
 		},
 	})
@@ -20,6 +20,7 @@ func TestReloadable(t *testing.T) {
 		{"listen.trusted_proxies", false},
 		{"redis.password", false},
 		{"limits.rooms", true},
+		{"limits.attachments", false}, // not with the others below limits
 		{"auth.jwt.secret", true},
 		{"namespaces", true},
 		{"webhooks", true},
@@ -30,11 +31,11 @@ func TestReloadable(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	merged, ignored := Reloadable(before, after)
-	if !reflect.DeepEqual(ignored, []string{"listen.address", "listen.trusted_proxies", "redis.password"}) {
+	if !reflect.DeepEqual(ignored, []string{"listen.address", "listen.trusted_proxies", "redis.password", "limits.attachments"}) {
 		t.Error(ignored)
 	}
 	if merged.Listen.Address != before.Listen.Address || len(merged.Listen.TrustedProxies) != 2 || merged.Redis.Password.Reveal() != "hunter2-from-the-file" ||
-		merged.Limits.Rooms != 5 || merged.Namespaces[0].Name != "/x" || merged.Log.Level != "debug" || merged.Auth.JWT.Secret.Reveal() != secretText {
+		merged.Limits.Rooms != 5 || merged.Limits.Attachments != 10 || merged.Namespaces[0].Name != "/x" || merged.Log.Level != "debug" || merged.Auth.JWT.Secret.Reveal() != secretText {
 		t.Errorf("%+v", merged)
 	}
 	if before.Limits.Rooms != 10_000 || after.Listen.Address != ":9" {
