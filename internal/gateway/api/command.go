@@ -85,8 +85,9 @@ func (b *body) args(raw []byte, p *path) command.Args {
 // command reads an object with the members of a command and its type.
 func (b *body) command(raw []byte, p *path) command.Command {
 	var c command.Command
+	at := p.member("")
 	for name, raw := range b.members(raw, p) {
-		at := p.member(name)
+		at.name = name
 		switch {
 		case name == "type":
 			c.Kind = command.Kind(b.text(raw, at))
@@ -133,9 +134,9 @@ func (c *call) single(kind command.Kind, w *wait) (cmd command.Command, err erro
 	var b body
 	cmd.Kind = kind
 	if b.check(c.body) {
-		raw := c.body[space(c.body, 0):]
-		for name, raw := range b.members(raw, nil) {
-			at := (*path)(nil).member(name)
+		at := &path{}
+		for name, raw := range b.members(c.body[space(c.body, 0):], nil) {
+			at.name = name
 			if !b.readWait(w, name, raw, at) && !b.readCommand(&cmd, name, raw, at) {
 				b.unknown(at)
 			}
@@ -145,10 +146,7 @@ func (c *call) single(kind command.Kind, w *wait) (cmd command.Command, err erro
 		}
 	}
 	if w.timeout > 0 && !w.ack {
-		b.problem((*path)(nil).member("timeout"), "means nothing without ack")
-	}
-	if w.ack && cmd.Local && kind == command.ServerEmit {
-		b.problem((*path)(nil).member("local"), "means nothing here")
+		b.problem(&path{name: "timeout"}, "means nothing without ack")
 	}
 	if w.timeout == 0 {
 		w.timeout = command.AckTimeout
@@ -220,7 +218,7 @@ func (c *call) readBatch() ([]command.Command, error) {
 	given := false
 	if b.check(c.body) {
 		for name, raw := range b.members(c.body[space(c.body, 0):], nil) {
-			at := (*path)(nil).member(name)
+			at := &path{name: name}
 			if name != "commands" {
 				b.unknown(at)
 				continue
@@ -229,7 +227,7 @@ func (c *call) readBatch() ([]command.Command, error) {
 			list = b.commands(raw, at, c.api.opts.Limits())
 		}
 		if !given {
-			b.problem((*path)(nil).member("commands"), "required")
+			b.problem(&path{name: "commands"}, "required")
 		}
 	}
 	return list, b.err()
@@ -257,7 +255,7 @@ func (c *call) one(read func(b *body, name string, raw []byte, p *path) bool) er
 	var b body
 	if b.check(c.body) {
 		for name, raw := range b.members(c.body[space(c.body, 0):], nil) {
-			if at := (*path)(nil).member(name); !read(&b, name, raw, at) {
+			if at := (&path{name: name}); !read(&b, name, raw, at) {
 				b.unknown(at)
 			}
 		}

@@ -27,7 +27,8 @@ type body struct {
 	more     bool // there are more than maxProblems
 }
 
-// path is where a value stands.
+// path is where a value stands. A reader may use one for all members of an object in
+// turn: it is read when a problem is noted.
 type path struct {
 	parent *path
 	name   string
