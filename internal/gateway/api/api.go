@@ -47,6 +47,19 @@ type Options struct {
 	// Ready tells whether this node can serve; the server's Ready if nil. It has a
 	// quarter of a second.
 	Ready func(ctx context.Context) error
+	// Done, if not nil, hears of each request when it was answered: the name of its
+	// operation, one of [Operations] or "" for none, the status, and how long it took.
+	// It must not block.
+	Done func(operation string, status int, took time.Duration)
+}
+
+// Operations returns the names of all operations, as in openapi.yaml.
+func Operations() []string {
+	var names []string
+	for _, r := range (&API{}).table() {
+		names = append(names, r.name)
+	}
+	return names
 }
 
 // Runner runs commands: command.Runner.

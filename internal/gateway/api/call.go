@@ -81,13 +81,19 @@ func (c *call) serve() error {
 	if err := c.admit(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.r.Context(), c.route.timeout)
+	id, once := c.r.Header[idempotencyHeader]
+	once = once && c.r.Method == http.MethodPost
+	ctx := c.r.Context()
+	if once { // who has gone away will ask for the answer
+		ctx = context.WithoutCancel(ctx)
+	}
+	var cancel context.CancelFunc
+	c.ctx, cancel = context.WithTimeout(ctx, c.route.timeout)
 	defer cancel()
-	c.ctx = ctx
 	if err := c.readBody(); err != nil {
 		return err
 	}
-	if id, ok := c.r.Header[idempotencyHeader]; ok && c.r.Method == http.MethodPost {
+	if once {
 		return c.once(id)
 	}
 	return c.route.run(c)
@@ -227,7 +233,11 @@ func (c *call) finish() {
 	if c.route != nil {
 		name = c.route.name
 	}
+	took := time.Since(c.start)
 	c.api.counters.count(name, c.w.status)
+	if done := c.api.opts.Done; done != nil {
+		done(name, c.w.status, took)
+	}
 	var p *problem
 	if c.failed != nil && (!errors.As(c.failed, &p) || p.cause != nil) && c.w.status >= 500 {
 		c.api.log.Warn("api request", "operation", name, "error", c.failed)
@@ -241,7 +251,7 @@ func (c *call) finish() {
 		slog.String("namespace", cut(c.namespace)),
 		slog.Int("commands", c.commands),
 		slog.Int("status", c.w.status),
-		slog.Duration("took", time.Since(c.start)))
+		slog.Duration("took", took))
 }
 
 // cut shortens a client's text for the log (HRD-85).

@@ -88,6 +88,9 @@ func (i idempotency) begin(ctx context.Context, name, fingerprint string, ttl ti
 			return "", nil, err
 		}
 		entry, err := i.rdb.Get(ctx, name).Result()
+		if entry == mark { // the client has tried again after an answer that was lost
+			return mark, nil, nil
+		}
 		if err == nil {
 			answer, err := judge(entry, fingerprint)
 			return "", answer, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +121,47 @@ func TestIdempotencyUnderWay(t *testing.T) {
 	if len(slow.entered) != 0 {
 		t.Error("it has run again")
 	}
+}
+
+// A client that does not wait for the answer does not end the request: that is when
+// it tries again.
+func TestIdempotencyOfImpatientClient(t *testing.T) {
+	c := newCluster(t, 2)
+	slow := newSlowRunner("e")
+	c.nodes[0].api.opts.Runner, c.nodes[1].api.opts.Runner = slow, slow
+	var ended error
+	c.nodes[0].api.opts.Runner = runnerFunc(func(ctx context.Context, cmd command.Command) error {
+		err := slow.Run(ctx, cmd, nil)
+		ended = ctx.Err()
+		return err
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	w := httptest.NewRecorder()
+	req := benchRequest("", "/v1/emit", `{"all":true,"event":"e"}`).WithContext(ctx)
+	req.Header.Set(idempotencyHeader, "k")
+	go func() {
+		defer close(gone)
+		c.nodes[0].api.ServeHTTP(w, req)
+	}()
+	<-slow.entered
+	cancel()
+	c.nodes[1].send(t, "POST", "/v1/emit", `{"all":true,"event":"e"}`, 409, idem("k"))
+	slow.ends["e"] <- nil
+	<-gone
+	if ended != nil {
+		t.Error(ended)
+	}
+	c.nodes[1].send(t, "POST", "/v1/emit", `{"all":true,"event":"e"}`, 204, idem("k"))
+	if n := len(slow.entered); n != 0 {
+		t.Errorf("%d more have run", n)
+	}
+}
+
+type runnerFunc func(ctx context.Context, c command.Command) error
+
+func (f runnerFunc) Run(ctx context.Context, c command.Command, _ *node.Socket) error {
+	return f(ctx, c)
 }
 
 // The mark of a node that died goes by itself, and a request that was slower than

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fanwire/fanwire/internal/gateway/config"
 )
@@ -202,10 +204,19 @@ func TestAuditLog(t *testing.T) {
 	c := newCluster(t, 1)
 	g := c.nodes[0]
 	s := g.connect(t, "/", nil)
+	done := make(chan string, 10)
+	g.api.opts.Done = func(operation string, status int, took time.Duration) {
+		done <- fmt.Sprint(operation, status, took > 0, slices.Contains(Operations(), operation))
+	}
 	g.do(t, publishKey, "POST", "/v1/emit", `{"to":["secret-room"],"event":"secret-event","args":["secret-text"]}`)
 	g.do(t, manageKey, "PUT", "/v1/namespaces/%2F/sockets/"+s.ID()+"/data", `"secret-data"`)
 	g.do(t, publishKey, "POST", "/v1/emit", `{"secret-member":1}`, "Idempotency-Key: secret-id")
 	g.do(t, readKey, "GET", "/v1/nodes", "")
+	for _, want := range []string{"emit204 true true", "setData204 true true", "emit400 true true", "listNodes200 true true"} {
+		if got := <-done; got != want {
+			t.Errorf("done: %s, want %s", got, want)
+		}
+	}
 	log := g.log.String()
 	for _, want := range []string{
 		"level=INFO msg=api key=publisher operation=emit namespace=/ commands=1 status=204",
