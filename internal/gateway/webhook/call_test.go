@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -288,7 +289,27 @@ func TestBrokenConnections(t *testing.T) {
 		_, _ = io.WriteString(c, "\x15\x03\x01\x00\x02\x02")
 		_ = c.Close()
 	}
-	for name, answer := range map[string]http.HandlerFunc{"aborted": aborts, "half an answer": half, "not HTTP": garbage} {
+	headers := func(w http.ResponseWriter, _ *http.Request) { // without end
+		c, _, _ := w.(http.Hijacker).Hijack()
+		defer c.Close()
+		for text := "HTTP/1.1 200 OK\r\n"; ; text = "X-Pad: " + strings.Repeat("x", 1000) + "\r\n" {
+			if _, err := io.WriteString(c, text); err != nil {
+				return
+			}
+		}
+	}
+	interim := func(w http.ResponseWriter, _ *http.Request) { // 1xx without end
+		c, _, _ := w.(http.Hijacker).Hijack()
+		defer c.Close()
+		for {
+			if _, err := io.WriteString(c, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"); err != nil {
+				return
+			}
+		}
+	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"aborted": aborts, "half an answer": half, "not HTTP": garbage, "headers": headers, "interim answers": interim,
+	} {
 		for _, test := range []struct {
 			r           Request
 			retryEvents bool
@@ -392,4 +413,62 @@ func TestClose(t *testing.T) {
 		t.Error(err)
 	}
 	// TestMain finds connections that are left
+}
+
+// A connection that the backend has closed meanwhile is no failure, and one that
+// nothing needs is closed before common servers close it.
+func TestIdleConnections(t *testing.T) {
+	for name, test := range map[string]struct {
+		backend time.Duration // after which it closes
+		after   time.Duration
+		want    int // connections
+	}{
+		"in use":                {time.Minute, 3 * time.Second, 1},
+		"closed by the backend": {2 * time.Second, 3 * time.Second, 2},
+		"closed by us":          {time.Minute, 5 * time.Second, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, h, end := inBubble(t, says(`{}`), nil)
+				defer end()
+				b.Config.IdleTimeout = test.backend
+				for range 2 {
+					if _, err := h.Call(context.Background(), eventRequest()); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(test.after)
+				}
+				if n := b.connections(); n != test.want {
+					t.Errorf("%d connections, want %d", n, test.want)
+				}
+			})
+		})
+	}
+}
+
+// Operators hear of what backends do wrong, and of the circuit, but not of values.
+func TestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := inTurn(says(`{"actions":[{"type":"join","rooms":"hunter2"}]}`), status(500, ""), says(`{}`))
+		_, h, end := inBubble(t, bad, func(c *config.Webhook) { c.CircuitFailures, c.CircuitPause = 1, time.Second })
+		defer end()
+		var log strings.Builder
+		h.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		for range 3 {
+			_, _ = h.Call(context.Background(), eventRequest())
+			time.Sleep(time.Second)
+		}
+		for _, want := range []string{
+			`the answer of a webhook cannot be used" webhook=test type=event id=msg_`, `problem="actions[0].rooms: must not be a JSON string"`,
+			`level=WARN msg="the circuit of a webhook opens" webhook=test pause=1s error="status 500"`,
+			`level=INFO msg="the circuit of a webhook closes" webhook=test`,
+		} {
+			if strings.Count(log.String(), want) != 1 {
+				t.Errorf("not once: %s", want)
+			}
+		}
+		if strings.Contains(log.String(), "hunter2") {
+			t.Error(log.String())
+		}
+	})
 }

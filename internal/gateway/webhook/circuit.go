@@ -52,18 +52,28 @@ func (c *circuit) enter() (round uint64, ok bool) {
 	return c.round, true
 }
 
+// change is what the result of a request has brought about.
+type change uint8
+
+const (
+	noChange change = iota
+	hasOpened
+	hasClosed
+)
+
 // leave takes the result of a request.
-func (c *circuit) leave(round uint64, r result) {
+func (c *circuit) leave(round uint64, r result) change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if round != c.round {
-		return
+		return noChange
 	}
 	switch {
 	case r == alive:
 		c.row = 0
 		if c.state == HalfOpen {
 			c.changeLocked(Closed)
+			return hasClosed
 		}
 	case r == unknown:
 		if c.state == HalfOpen {
@@ -75,8 +85,10 @@ func (c *circuit) leave(round uint64, r result) {
 			c.until = time.Now().Add(c.pause)
 			c.opened++
 			c.changeLocked(Open)
+			return hasOpened
 		}
 	}
+	return noChange
 }
 
 func (c *circuit) changeLocked(s State) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
@@ -21,6 +22,9 @@ type Options struct {
 	// Inject adds header fields to a request that is about to be sent, such as those of
 	// a trace. It must not block.
 	Inject func(ctx context.Context, h http.Header)
+	// Logger hears of answers that cannot be used, with what is wrong with them, and of
+	// a circuit that opens or closes. Nil: nobody does.
+	Logger *slog.Logger
 	// UserAgent of the requests, "Fanwire" if empty.
 	UserAgent string
 }
@@ -52,6 +56,9 @@ func New(name string, cfg config.Webhook, o Options) (*Hook, error) {
 	cfg.MaxConcurrent = positive(cfg.MaxConcurrent, 64)
 	cfg.CircuitPause = positive(cfg.CircuitPause, 5*time.Second)
 	o.UserAgent = cmp.Or(o.UserAgent, "Fanwire")
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	h := &Hook{
 		name:       name,
 		cfg:        cfg,
@@ -98,10 +105,14 @@ func (h *Hook) Call(ctx context.Context, req Request) (Response, error) {
 	if h.closed.Load() {
 		h.transport.CloseIdleConnections()
 	}
-	if err != nil {
-		err = fmt.Errorf("webhook %s: %w", h.name, err)
+	if err == nil {
+		return resp, nil
 	}
-	return resp, err
+	var answer *AnswerError
+	if errors.As(err, &answer) {
+		h.options.Logger.Warn("the answer of a webhook cannot be used", "webhook", h.name, "type", string(req.Type), "id", req.ID, "problem", answer.Problem)
+	}
+	return resp, fmt.Errorf("webhook %s: %w", h.name, err)
 }
 
 func (h *Hook) call(ctx context.Context, req *Request) (Response, error) {
@@ -128,7 +139,7 @@ func (h *Hook) call(ctx context.Context, req *Request) (Response, error) {
 }
 
 // try is one request, when it is its turn.
-func (h *Hook) try(ctx context.Context, req *Request, body []byte) ([]byte, *failure) {
+func (h *Hook) try(ctx context.Context, req *Request, body []byte) (answer []byte, fail *failure) {
 	if h.circuit.isOpen() {
 		return nil, &failure{err: ErrOpen}
 	}
@@ -142,11 +153,21 @@ func (h *Hook) try(ctx context.Context, req *Request, body []byte) ([]byte, *fai
 	}
 	start := time.Now()
 	result := unknown // if something panics
-	defer func() { h.circuit.leave(pass, result) }()
-	answer, fail := h.exchange(ctx, req, body)
+	defer func() { h.changed(h.circuit.leave(pass, result), fail) }()
+	answer, fail = h.exchange(ctx, req, body)
 	h.counters.latency.observe(time.Since(start))
 	result = fail.result()
 	return answer, fail
+}
+
+// changed tells of a circuit that has opened or closed.
+func (h *Hook) changed(c change, fail *failure) {
+	switch c {
+	case hasOpened:
+		h.options.Logger.Warn("the circuit of a webhook opens", "webhook", h.name, "pause", h.cfg.CircuitPause, "error", fail.err)
+	case hasClosed:
+		h.options.Logger.Info("the circuit of a webhook closes", "webhook", h.name)
+	}
 }
 
 // acquire waits for a slot.
