@@ -93,7 +93,7 @@ func compile(cfg *config.Config, list hooks) (*rules.Table, error) {
 
 // commandLimits bound what backends ask for.
 func commandLimits(cfg *config.Config) command.Limits {
-	return command.Limits{RoomName: cfg.Limits.RoomName, Attachments: cfg.Limits.Attachments}
+	return command.Limits{RoomName: orNone(cfg.Limits.RoomName), Attachments: orNone(cfg.Limits.Attachments)}
 }
 
 // makeParts makes the parts. Each is there for Shutdown as soon as it is made.

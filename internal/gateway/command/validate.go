@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -53,7 +54,7 @@ func (e *InvalidError) Error() string {
 	return text
 }
 
-// Limits bound what a command may hold. Zero means the default.
+// Limits bound what a command may hold. Zero means the default, negative no limit.
 type Limits struct {
 	// Self tells that a command without a target means a client, as in the answer of
 	// a webhook. Without it a target is required.
@@ -73,8 +74,11 @@ const (
 
 func (l Limits) withDefaults() Limits {
 	set := func(n *int, value int) {
-		if *n <= 0 {
+		switch {
+		case *n == 0:
 			*n = value
+		case *n < 0:
+			*n = math.MaxInt
 		}
 	}
 	set(&l.Rooms, 1000)

@@ -115,6 +115,9 @@ func TestLimits(t *testing.T) {
 	if ps := c.Validate(Limits{RoomName: 3, Attachments: 2, Args: 200}); ps != nil {
 		t.Error(ps)
 	}
+	if ps := c.Validate(Limits{RoomName: -1, Attachments: -1, Args: -1, Rooms: -1, Data: -1}); ps != nil {
+		t.Error(ps)
+	}
 	ps = c.Validate(Limits{RoomName: 2, Attachments: 1, Args: 100})
 	if !slices.Equal(paths(ps), []string{"to[0]", "args", "args"}) {
 		t.Error(ps)

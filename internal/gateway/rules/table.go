@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,10 +22,11 @@ type Settings struct {
 type Table struct {
 	// exact has the names that are configured without wildcards. What counts for them
 	// may stand before them, as a pattern.
-	exact    map[string]*space
-	patterns []*space // in order
-	maxRooms int      // of one socket
-	maxName  int      // bytes of the name of a room
+	exact          map[string]*space
+	patterns       []*space // in order
+	maxRooms       int      // of one socket
+	maxName        int      // bytes of the name of a room
+	maxAttachments int      // of what a backend emits, negative: no limit
 }
 
 // space is what is configured for a namespace, or for all that fit a pattern.
@@ -98,7 +100,7 @@ func (p Problems) Error() string { return "rules: " + strings.Join(p, "\n") }
 
 // Compile makes a table. The error is [Problems]: everything that is wrong at once.
 func Compile(s Settings) (*Table, error) {
-	t := &Table{exact: map[string]*space{}, maxRooms: s.Limits.Rooms, maxName: s.Limits.RoomName}
+	t := &Table{exact: map[string]*space{}, maxRooms: s.Limits.Rooms, maxName: s.Limits.RoomName, maxAttachments: cmp.Or(s.Limits.Attachments, -1)}
 	if t.maxName <= 0 || t.maxName > nodeRoomName {
 		t.maxName = nodeRoomName
 	}
@@ -129,7 +131,7 @@ func Compile(s Settings) (*Table, error) {
 
 // commandLimits are those of what backends ask for.
 func (t *Table) commandLimits() command.Limits {
-	return command.Limits{RoomName: t.maxName}
+	return command.Limits{RoomName: t.maxName, Attachments: t.maxAttachments}
 }
 
 // nodeRoomName and defaultRooms are the limits of node where none is configured.

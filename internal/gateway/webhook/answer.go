@@ -153,7 +153,7 @@ func dataLimit(l command.Limits) int {
 	if l.Data > 0 {
 		return l.Data
 	}
-	return maxAnswer
+	return maxAnswer // which bounds it in any case
 }
 
 func (p *answerParser) refuse(r *refusal) {
