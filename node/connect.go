@@ -100,13 +100,20 @@ func (s *Socket) admit(ctx context.Context) bool {
 }
 
 // pass runs the middlewares, or refuses the socket.
-func (s *Socket) pass(ctx context.Context) bool {
+func (s *Socket) pass(ctx context.Context) bool { return s.passed(s.decide(ctx)) }
+
+// decide runs the middlewares. They have not returned if one has panicked.
+func (s *Socket) decide(ctx context.Context) (returned bool, err error) {
 	admit := s.ns.handlers().admit
 	if admit == nil {
-		return true
+		return true, nil
 	}
-	var err error
-	returned := s.callHook("connect", func() { err = admit(ctx, s) })
+	returned = s.callHook("connect", func() { err = admit(ctx, s) })
+	return returned, err
+}
+
+// passed refuses the socket if the middlewares have said so.
+func (s *Socket) passed(returned bool, err error) bool {
 	switch {
 	case err != nil:
 		s.refuse(err)

@@ -24,7 +24,7 @@ type Recovery struct {
 	MaxDisconnection time.Duration
 	// RunMiddlewares has the middlewares of [Namespace.Use] decide on recovered
 	// sockets too, which then have their rooms and data already. Officially they are
-	// skipped (SIO-Z-09).
+	// skipped (SIO-Z-09). With [ErrBeginAnew] they decline the recovery alone.
 	RunMiddlewares bool
 }
 
@@ -151,6 +151,10 @@ var (
 	// ErrOverrun says that more live events came while a client recovered than may
 	// wait for it ([Limits.Output]).
 	ErrOverrun = errors.New("node: too many events during the recovery")
+	// ErrBeginAnew is what a middleware returns, wrapped or not, for a socket that
+	// recovers ([Recovery.RunMiddlewares]) and should not: its session is dropped, and
+	// the client comes in as a new one, on which all middlewares decide again.
+	ErrBeginAnew = errors.New("node: the session is not to be continued")
 	// errBadRecord says that a record of another node is not one of a socket.
 	errBadRecord = errors.New("node: session record is not usable")
 )
@@ -160,6 +164,7 @@ const (
 	causeNoSession = "no session"
 	causeLost      = "events lost"
 	causeOverrun   = "overrun"
+	causeDeclined  = "declined"
 	causeError     = "error"
 )
 
@@ -171,6 +176,8 @@ func causeName(err error) string {
 		return causeLost
 	case errors.Is(err, ErrOverrun):
 		return causeOverrun
+	case errors.Is(err, ErrBeginAnew):
+		return causeDeclined
 	}
 	return causeError
 }

@@ -258,6 +258,64 @@ func TestRecoveryMiddleware(t *testing.T) {
 	}
 }
 
+// A middleware can decline a recovery: the client comes in as a new one, if they all
+// let it.
+func TestRecoveryDeclined(t *testing.T) {
+	for _, answer := range []error{nil, errors.New("no"), ErrBeginAnew} {
+		srv := newServer(t, Config{Recovery: &Recovery{RunMiddlewares: true}})
+		visits, again := 0, false
+		srv.Use(func(next ConnectFunc) ConnectFunc {
+			return func(ctx context.Context, s *Socket) error {
+				visits++
+				switch {
+				case s.Recovered():
+					again = true
+					return fmt.Errorf("too old: %w", ErrBeginAnew)
+				case again:
+					if name, ok := Data[string](s); ok || len(s.Rooms()) != 1 {
+						t.Error("it has something of the session", name, s.Rooms())
+					}
+					if answer != nil {
+						return answer
+					}
+				}
+				return next(ctx, s)
+			}
+		})
+		srv.OnConnect(func(ctx context.Context, s *Socket) error {
+			s.SetData("bob")
+			return s.Join(ctx, "r")
+		})
+		causes := expiries(srv.Of("/"))
+		l := begin(t, srv, "/", nil)
+		eventually(t, "the room", func() bool { return len(srv.index.members("r")) == 1 })
+		_ = srv.Emit(t.Context(), "e")
+		l.want(`["e"]`)
+		l.cut(srv.Of("/"))
+		_ = srv.Emit(t.Context(), "secret")
+		if answer != nil {
+			p := srv.dial(t)
+			p.send(fmt.Sprintf(`40{"pid":%q,"offset":%q}`, l.pid, l.offset))
+			p.expect(fmt.Sprintf(`44{"message":%q}`, answer.Error()))
+			if n := srv.Len() + len(srv.Rooms()); n != 0 {
+				t.Errorf("%d sockets and rooms are left", n)
+			}
+		} else {
+			next := begin(t, srv, "/", l)
+			if next.id == l.id || next.pid == l.pid || len(next.missed) != 0 {
+				t.Errorf("it has something of the session: %+v", next)
+			}
+			if err := recv(t, causes); !errors.Is(err, ErrBeginAnew) {
+				t.Error(err)
+			}
+			eventually(t, "one in the room", func() bool { return len(srv.index.members("r")) == 1 })
+		}
+		if visits != 3 || srv.Stats().NotRecovered["declined"] == 0 && answer == nil {
+			t.Errorf("%d visits, %v", visits, srv.Stats().NotRecovered)
+		}
+	}
+}
+
 // What is kept is there for the next node when Shutdown has returned (HRD-71).
 func TestRecoveryAfterShutdown(t *testing.T) {
 	hub := new(adapter.Hub)

@@ -66,14 +66,26 @@ func (s *Socket) prepare(ctx context.Context) (adapter.Replay, error) {
 	if err := s.become(session); err != nil {
 		return nil, err
 	}
-	if srv.cfg.Recovery.RunMiddlewares && !s.pass(ctx) {
-		return nil, errRefused
+	if srv.cfg.Recovery.RunMiddlewares {
+		if err := s.passAgain(ctx); err != nil {
+			return nil, err
+		}
 	}
 	r, start, err := s.replay(ctx, session)
 	if err != nil {
 		return nil, err
 	}
 	return r, s.keepRecord(ctx, start)
+}
+
+// passAgain runs the middlewares for a socket that recovers. They may decline that,
+// or refuse the socket.
+func (s *Socket) passAgain(ctx context.Context) error {
+	returned, err := s.decide(ctx)
+	if errors.Is(err, ErrBeginAnew) || s.passed(returned, err) {
+		return err
+	}
+	return errRefused
 }
 
 // keepRecord writes the record before the client is told, so that it can come back

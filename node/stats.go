@@ -44,7 +44,7 @@ type Stats struct {
 	Replayed      uint64 // events sent to their clients that they had missed
 	RecordsFailed uint64 // times that a session's record could not be written
 	// NotRecovered are the sessions that a client wanted to continue and could not,
-	// by cause: no session, events lost, overrun, error.
+	// by cause: no session, events lost, overrun, declined, error.
 	NotRecovered map[string]uint64
 
 	// Panics by where: of handlers (connect, event, disconnect, hook, server
