@@ -165,25 +165,31 @@ func (s *Sentry) renew(socket *node.Socket, old []byte, before, g *Grant) {
 	}
 }
 
-// Readmit decides on a client that recovers (in a middleware, with RunMiddlewares of
+// Readmit decides on a client that recovers, in a middleware (RunMiddlewares of
 // [node.Recovery]): its data is that of its old life, in which its token may have
-// expired. It gets the token that it brings now; without one the old one must still
-// be good. The error is an [*Error].
+// expired. It gets the token that it brings now; without one the old one must still be
+// good. With an error, an [*Error], the client is to be looked at as a new one
+// ([node.ErrBeginAnew]).
 func (s *Sentry) Readmit(ctx context.Context, socket *node.Socket) error {
 	c, ok := node.Data[Client](socket)
 	if !ok {
 		return nil
 	}
+	if s.revoked(socket, &c) {
+		return ErrRevoked
+	}
 	token, err := Token(socket)
 	switch {
 	case err == nil:
-		return s.Refresh(ctx, socket, token)
+		if err := s.Refresh(ctx, socket, token); err != nil {
+			return err
+		}
+		c, _ = node.Data[Client](socket)
 	case CodeOf(err) != Missing:
 		return err
-	case !c.Expires.IsZero() && !s.now().Before(c.Expires):
+	}
+	if !c.Expires.IsZero() && !s.now().Before(c.Expires) {
 		return ErrExpired
-	case s.revoked(socket, &c):
-		return ErrRevoked
 	}
 	return nil
 }

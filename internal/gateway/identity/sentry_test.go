@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"sync"
@@ -62,7 +63,9 @@ func newGate(t testing.TB, clock *clock, revs *Revocations, recovery *node.Recov
 func (g *gate) guard(ns *node.Namespace) {
 	ns.Use(func(next node.ConnectFunc) node.ConnectFunc {
 		return func(ctx context.Context, s *node.Socket) error {
-			if err := g.admit(ctx, s); err != nil {
+			if err := g.admit(ctx, s); errors.Is(err, node.ErrBeginAnew) {
+				return err
+			} else if err != nil {
 				return &node.ConnectError{Message: string(CodeOf(err))}
 			}
 			return next(ctx, s)
@@ -89,7 +92,10 @@ func (g *gate) guard(ns *node.Namespace) {
 
 func (g *gate) admit(ctx context.Context, s *node.Socket) error {
 	if s.Recovered() {
-		return g.sentry.Readmit(ctx, s)
+		if err := g.sentry.Readmit(ctx, s); err != nil {
+			return fmt.Errorf("%w: %w", node.ErrBeginAnew, err)
+		}
+		return nil
 	}
 	token, err := Token(s)
 	if CodeOf(err) == Missing && err != nil {
@@ -412,21 +418,37 @@ func TestRecoveredClients(t *testing.T) {
 	var token atomic.Value
 	token.Store(user("ann", time.Hour, ""))
 	p := g.enter("/", func(context.Context) (any, error) { return auth(token.Load().(string)), nil })
+	ups := int32(1)
+	back := func(recovered bool, name string) {
+		t.Helper()
+		ups++
+		eventually(t, "it is there again", func() bool { return p.ups.Load() == ups })
+		s, _ := g.srv.Of("/").Socket(p.ID())
+		c, _ := node.Data[Client](s)
+		if p.Recovered() != recovered || c.User != name {
+			t.Errorf("recovered: %v, as %q", p.Recovered(), c.User)
+		}
+	}
 	p.Client().Drop()
 	<-g.causes
-	eventually(t, "it is there again", func() bool { return p.ups.Load() == 2 })
-	if !p.Recovered() {
-		t.Error("not recovered")
-	}
+	back(true, "ann")
 	token.Store(user("ann", 2*time.Hour, "")) // and the old one ends
 	g.clock.step(time.Hour + time.Minute)
 	g.look()
 	g.cause(ErrExpired)
-	eventually(t, "it is there with a new token", func() bool { return p.ups.Load() == 3 })
-	if !p.Recovered() {
-		t.Error("not recovered with a new token")
-	}
-	g.clock.step(time.Hour) // the new one ends too
+	back(true, "ann")
+	token.Store(user("bob", 3*time.Hour, "")) // another user is another client
+	p.Client().Drop()
+	<-g.causes
+	back(false, "bob")
+	s, _ := g.srv.Of("/").Socket(p.ID()) // what a webhook has limited is asked for again
+	Update(s, func(c Client) Client { c.Expires = g.clock.now().Add(time.Minute); return c })
+	g.sentry.Watch(s)
+	g.clock.step(2 * time.Minute)
+	g.look()
+	g.cause(ErrExpired)
+	back(false, "bob")
+	g.clock.step(2 * time.Hour) // the token ends too
 	g.look()
 	g.cause(ErrExpired)
 	p.refused(Expired)
