@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fanwire/fanwire/adapter"
@@ -94,4 +95,40 @@ func TestHoldWithClients(t *testing.T) {
 	if n := len(srv.Namespaces()); n != 2 {
 		t.Errorf("%d namespaces", n)
 	}
+}
+
+// A hold that is let go after Shutdown closes nothing twice.
+func TestHoldBeyondShutdown(t *testing.T) {
+	var closes atomic.Int64
+	var hub adapter.Hub
+	srv := newServer(t, Config{Adapter: func(h adapter.Host) (adapter.Adapter, error) {
+		a, err := hub.Factory(h)
+		return closeCounter{a, &closes}, err
+	}})
+	srv.OfPattern("/p/{id}")
+	srv.start()
+	_, release, ok := srv.Hold(t.Context(), "/p/1")
+	if !ok {
+		t.Fatal("not held")
+	}
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := srv.Shutdown(t.Context()); err != nil { // waits for what release has begun
+		t.Fatal(err)
+	}
+	if n := closes.Load(); n != 2 {
+		t.Errorf("%d adapters of 2 were closed", n)
+	}
+}
+
+type closeCounter struct {
+	adapter.Adapter
+	closes *atomic.Int64
+}
+
+func (a closeCounter) Close(ctx context.Context) error {
+	a.closes.Add(1)
+	return a.Adapter.Close(ctx)
 }

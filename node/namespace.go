@@ -141,7 +141,7 @@ func (ns *Namespace) release() {
 	srv.mu.Lock()
 	ns.users--
 	gone := ns.users == 0 && !ns.pinned && !srv.cfg.KeepEmptyNamespaces && srv.namespaces[ns.name] == ns
-	begun := ns.begun
+	begun := ns.begun && !ns.closed
 	if gone {
 		delete(srv.namespaces, ns.name)
 		delete(ns.parent.children, ns)
