@@ -15,6 +15,7 @@ type counters struct {
 	kept, keptBytes, keepDropped  atomic.Uint64
 	replayed                      atomic.Uint64
 	missed, duplicates            atomic.Uint64
+	ownMissed                     atomic.Uint64 // of what this member has added to a stream itself
 }
 
 // finished is how many messages have left the outbox in some way.

@@ -112,11 +112,15 @@ func (a *member) onJournal(d delivery) {
 // heardBefore follows the numbers of other publishers (HRD-62). It tells whether
 // the message has come before.
 func (a *member) heardBefore(d delivery, in *incoming) bool {
-	if in.extras.number == 0 || in.from == a.uid {
+	if in.extras.number == 0 || in.from == a.uid && d.placed == nil {
 		return false
 	}
 	sequence, kept := a.protocol.sequence(d)
 	if !kept {
+		return false
+	}
+	if in.from == a.uid { // read in the stream
+		a.c.ownMissed.Add(a.gaps.own(heardKey{in.from, sequence}, in.extras.number))
 		return false
 	}
 	channel := ""

@@ -186,6 +186,21 @@ func (g *gaps) note(key heardKey, number uint64, channel string, era uint32) (mi
 	return missed, false
 }
 
+// own takes the number of a message of the member itself, which has come back. It
+// returns how many before it did not; the first was 1.
+func (g *gaps) own(key heardKey, number uint64) (missed uint64) {
+	e := g.known[key]
+	if e == nil {
+		e = new(heard)
+		g.known[key] = e
+	}
+	if number > e.last {
+		missed = e.missing(number - 1)
+		e.last = number
+	}
+	return missed
+}
+
 // missing counts the numbers up to n that neither came nor were counted.
 func (e *heard) missing(n uint64) uint64 {
 	const mask = 1<<generationBits - 1

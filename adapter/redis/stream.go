@@ -26,7 +26,8 @@ type stream struct {
 	cache *streamCache[*keptEntry] // for clients that come back
 	begun chan struct{}            // closed when at is known
 
-	missed atomic.Uint64 // entries that Redis had forgotten before they were read
+	missed  atomic.Uint64 // entries that Redis had forgotten before they were read
+	unnamed atomic.Uint64 // of them, those that no publisher's number tells of
 
 	members map[string]*streams // by namespace; guarded by feed.mu
 
@@ -36,6 +37,7 @@ type stream struct {
 	position uint64  // how many entries were added up to at, if counted
 	counted  bool
 	lagging  bool // there was more than one read returns
+	calm     int  // ticks in a row at which everything that was read was handled
 	pace     pace
 }
 
@@ -194,9 +196,44 @@ func (s *stream) tick(now time.Time) {
 	s.feed.mu.Lock()
 	empty := s.at == entryID{}
 	s.feed.mu.Unlock()
-	for _, a := range s.namespaces() {
+	list := s.namespaces()
+	for _, a := range list {
 		a.kept.tick(empty)
 	}
+	s.countUnnamed(list)
+}
+
+// countUnnamed finds out how many of the missed entries the numbers of publishers do
+// not tell of, since official servers have none. It waits until what was read is
+// handled: the entry after a gap tells of it. Own entries that were missed are not
+// missed by anybody.
+func (s *stream) countUnnamed(list []*streams) {
+	s.calm++
+	var told uint64
+	for _, a := range list {
+		if s.lagging || a.in.Len() > 0 {
+			s.calm = 0
+		}
+		told += a.c.missed.Load() + a.c.ownMissed.Load()
+	}
+	if missed := s.missed.Load(); s.calm >= calmTicks && missed > told {
+		s.unnamed.Store(max(s.unnamed.Load(), missed-told))
+	}
+}
+
+// calmTicks: after one, the last message may still be in somebody's hands.
+const calmTicks = 2
+
+// unnamedOf is what a tells of them: they are told once.
+func (s *stream) unnamedOf(a *streams) uint64 {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	for name := range s.members {
+		if name < a.host.Namespace() {
+			return 0
+		}
+	}
+	return s.unnamed.Load()
 }
 
 // rewind reads on from an earlier entry than before, since the stream is another

@@ -116,12 +116,13 @@ func (a *streams) Ready() error {
 }
 
 // Stats implements [adapter.Measurer]. Entries that Redis forgot before they were
-// read count as missed, whatever their namespace.
+// read count as missed: by the numbers of their publishers or, without those, in one
+// of the namespaces of the stream.
 func (a *streams) Stats() adapter.Stats {
 	st := a.member.Stats()
 	a.kept.addStats(&st)
 	if s := a.stream.Load(); s != nil {
-		st.Missed = max(st.Missed, s.missed.Load())
+		st.Missed += s.unnamedOf(a)
 	}
 	return st
 }

@@ -128,7 +128,11 @@ func (s *streamsWire) decode(d delivery) (incoming, error) {
 // decodePlaced reads an entry of another node.
 func (s *streamsWire) decodePlaced(e *placedEntry) (in incoming, err error) {
 	if e.uid == s.wire.uid {
-		return in, errForeign
+		in.from = e.uid
+		if in.extras, err = readEntryExtras(e.ext); err == nil {
+			err = errForeign
+		}
+		return in, err
 	}
 	in, err = s.wire.decodeEntry(e.clusterEntry)
 	if err == nil && (in.msg.Local || in.msg.Direct) {
