@@ -32,6 +32,14 @@ const (
 // shared.
 type Message struct {
 	Kind Kind
+	// Close says that a Disconnect ends the whole session.
+	Close bool
+	// Local says that a Broadcast of [Journal.Append] or [Replay] concerns the
+	// sockets of the node that sent it only.
+	Local bool
+	// Direct says that a Broadcast of [Journal.Append] or [Replay] is for the socket
+	// whose id is Target.Rooms[0], also when it has left the room of that name.
+	Direct bool
 	// From names the sender in the adapter's own terms, as Respond expects it.
 	// Publish and Respond ignore it. Programs that only emit have no name that
 	// could be answered: then it is empty.
@@ -40,7 +48,6 @@ type Message struct {
 	Target    Target
 	Packet    Payload
 	Names     []string // rooms to join or leave, ids, or rooms
-	Close     bool     // Disconnect: end the whole session
 	Count     int      // ClientCount
 	Sockets   []SocketInfo
 	// Timeout is how long the sender waits for answers, 0 where it did not say.
@@ -54,12 +61,6 @@ type Message struct {
 	// Mark is where a [Journal] has put a Broadcast that came through Receive or
 	// from a [Replay]; zero for messages that are not kept.
 	Mark Mark
-	// Local says that a Broadcast of [Journal.Append] or [Replay] concerns the
-	// sockets of the node that sent it only.
-	Local bool
-	// Direct says that a Broadcast of [Journal.Append] or [Replay] is for the socket
-	// whose id is Target.Rooms[0], also when it has left the room of that name.
-	Direct bool
 }
 
 // MaxTrace is the largest [Message.Trace] that is passed on, in bytes.

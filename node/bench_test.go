@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/fanwire/fanwire/adapter"
 )
@@ -172,4 +173,12 @@ func TestIdleMemory(t *testing.T) {
 		t.Errorf("%d bytes for an idle client, want at most %d", per, limit)
 	}
 	runtime.KeepAlive(list)
+}
+
+// A message is made for each broadcast to other nodes: one byte more, and it takes
+// the next size that the allocator has.
+func TestMessageSize(t *testing.T) {
+	if size := unsafe.Sizeof(adapter.Message{}); size > 256 {
+		t.Errorf("%d bytes", size)
+	}
 }

@@ -74,6 +74,10 @@
 // handler's goroutine (relay.go), a WebSocket as bytes (tunnel.go). For the session a
 // relayed poll that breaks is the relay's end, not the client's (HRD-22).
 //
+// With a [Tracer] spans follow a message along this way: they begin at the handshake
+// or the event, the context of handlers carries them to what is emitted under it, and
+// a field of the message between nodes to those that deliver it (trace.go).
+//
 // # Goroutines
 //
 //   - The reader of a WebSocket and the goroutine of an HTTP request are the

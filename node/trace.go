@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -186,7 +187,7 @@ func (srv *Server) serveTraced(tr Tracer, w http.ResponseWriter, r *http.Request
 func refusedIn(next func(*http.Request, int, string)) func(*http.Request, int, string) {
 	return func(r *http.Request, code int, cause string) {
 		if h, ok := r.Context().Value(handshakeKey{}).(*handshakeSpan); ok {
-			h.err = errors.New(cause)
+			h.err = fmt.Errorf("refused with code %d", code)
 		}
 		if next != nil {
 			next(r, code, cause)
