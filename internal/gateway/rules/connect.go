@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fanwire/fanwire/internal/gateway/identity"
@@ -38,11 +39,14 @@ func (r *Rules) admit(ctx context.Context, s *node.Socket) error {
 		return invalidNamespace
 	}
 	if s.Recovered() {
-		return r.readmit(s)
+		return r.readmit(ctx, sp, s)
 	}
 	g, err := r.identify(ctx, sp, s)
 	if err != nil {
 		return err
+	}
+	if r.revoked(g.Client) {
+		return refuseToken(identity.ErrRevoked)
 	}
 	rooms, err := t.firstRooms(s, sp, &g)
 	if err != nil {
@@ -60,18 +64,29 @@ func (r *Rules) admit(ctx context.Context, s *node.Socket) error {
 	return nil
 }
 
-// readmit decides on a client that continues: it has its data and rooms, and what it
-// was given must still hold.
-func (r *Rules) readmit(s *node.Socket) error {
+// readmit decides on a client that continues: it has its data and rooms. What it was
+// given must still hold, and it may bring a new token. Otherwise it is looked at as a new
+// client, which official ones are after their token has ended: refused they stay away.
+func (r *Rules) readmit(ctx context.Context, sp *space, s *node.Socket) error {
 	c, _ := node.Data[identity.Client](s)
+	var err error
 	switch {
-	case r.opts.Revoked != nil && r.opts.Revoked(c):
-		return refuseToken(identity.ErrRevoked)
+	case r.revoked(c):
+		err = identity.ErrRevoked
+	case sp.jwt && r.opts.Sentry != nil:
+		ctx, cancel := context.WithTimeout(ctx, r.opts.ConnectTimeout)
+		defer cancel()
+		err = r.opts.Sentry.Readmit(ctx, s)
 	case !c.Expires.IsZero() && time.Now().After(c.Expires):
-		return refuseToken(identity.ErrExpired)
+		err = identity.ErrExpired
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", node.ErrBeginAnew, err)
 	}
 	return nil
 }
+
+func (r *Rules) revoked(c identity.Client) bool { return r.opts.Revoked != nil && r.opts.Revoked(c) }
 
 // identify finds out who the client is. If jwt is among the ways in, a token must be
 // valid where there is one; it is required unless there are other ways. If webhook

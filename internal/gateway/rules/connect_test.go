@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,18 +216,11 @@ func TestUnknownNamespace(t *testing.T) {
 // A client that continues has its rooms and data, unless what it was given was taken
 // back meanwhile.
 func TestRecovered(t *testing.T) {
-	revoked := make(chan string, 1)
+	var revoked atomic.Bool
 	s := one(config.Namespace{Auth: []string{"jwt"}, Join: []string{"u:{user}"}, Routes: []config.Route{joinRoute("join", "r*")}})
 	g := start(t, s, Options{
 		Verifier: verifier{"ann": {Client: identity.Client{User: "ann"}}, "bob": {Client: identity.Client{User: "bob"}}},
-		Revoked: func(c identity.Client) bool {
-			select {
-			case user := <-revoked:
-				return user == c.User
-			default:
-				return false
-			}
-		},
+		Revoked:  func(c identity.Client) bool { return revoked.Load() && c.User == "ann" },
 	}, node.Config{Recovery: &node.Recovery{RunMiddlewares: true}})
 	ann := g.enter(t, "/", tokenOf("ann"))
 	ann.answers(`{"rooms":["r1"]}`, "join", "r1")
@@ -246,8 +240,21 @@ func TestRecovered(t *testing.T) {
 	}
 	ann.Client().Drop()
 	<-ann.gone
-	revoked <- "ann"
+	revoked.Store(true)
 	if err := ann.Connect(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "token revoked") {
 		t.Error(err)
+	}
+}
+
+// A user of whom only a webhook tells is kept out too.
+func TestRevokedUserOfAWebhook(t *testing.T) {
+	h := hook(func(context.Context, webhook.Request) (webhook.Response, error) {
+		return webhook.Response{User: "eve"}, nil
+	})
+	s := one(config.Namespace{Auth: []string{"webhook"}, Webhook: "h"})
+	s.Hooks = map[string]Hook{"h": h}
+	g := start(t, s, Options{Revoked: func(c identity.Client) bool { return c.User == "eve" }}, node.Config{})
+	if got := g.refused(t, "/", nil); !strings.Contains(got, "token revoked") {
+		t.Error(got)
 	}
 }

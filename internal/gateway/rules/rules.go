@@ -38,6 +38,9 @@ type Sentry interface {
 	Forget(s *node.Socket)
 	// Refresh may block. Its errors are told apart by [identity.CodeOf].
 	Refresh(ctx context.Context, s *node.Socket, token string) error
+	// Readmit decides on a socket that recovers, in a namespace with tokens. It may
+	// block.
+	Readmit(ctx context.Context, s *node.Socket) error
 }
 
 // Options are what stays, whatever is reloaded.
