@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -142,7 +143,7 @@ func appendQuery(b []byte, query url.Values) []byte {
 	b = append(b, '{')
 	names := make([]string, 0, len(query))
 	for name := range query {
-		if !slices.Contains(notPassedOn, name) {
+		if !slices.ContainsFunc(notPassedOn, func(other string) bool { return strings.EqualFold(name, other) }) {
 			names = append(names, name)
 		}
 	}
@@ -163,17 +164,18 @@ func appendQuery(b []byte, query url.Values) []byte {
 	return append(b, '}')
 }
 
-// withoutToken is an auth payload without its member "token", nil if there is none.
-// Whatever cannot be read is left out: it could be hiding one.
+// withoutToken is an auth payload without its member "token", which encoding/json
+// would also take in upper case; nil if there is none. Whatever cannot be read is left out: it could be hiding one.
 func withoutToken(auth json.RawMessage) json.RawMessage {
 	var members map[string]json.RawMessage
 	if len(auth) == 0 || json.Unmarshal(auth, &members) != nil || members == nil {
 		return nil
 	}
-	if _, ok := members["token"]; !ok {
+	before := len(members)
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return strings.EqualFold(name, "token") })
+	if len(members) == before {
 		return auth
 	}
-	delete(members, "token")
 	rest, err := json.Marshal(members)
 	if err != nil {
 		return nil

@@ -93,6 +93,20 @@ func TestRequestBodies(t *testing.T) {
 	}
 }
 
+func TestTokensAreNotPassedOn(t *testing.T) {
+	for auth, want := range map[string]string{
+		`{"token":"a","token":"b","x":1}`: `{"x":1}`, `{"Token":"a","TOKEN":"b"}`: `{}`, `{"\u0074oken":"a"}`: `{}`,
+		`{"x": 1e400}`: `{"x": 1e400}`, `{"tokens":1}`: `{"tokens":1}`, `["token"]`: ``, `null`: ``, `{"token`: ``, ``: ``,
+	} {
+		if got := string(withoutToken([]byte(auth))); got != want {
+			t.Errorf("%s: %s", auth, got)
+		}
+	}
+	if got := string(appendQuery(nil, url.Values{"Token": {"a"}, "SID": {"b"}, "tok": {"c"}})); got != `{"tok":["c"]}` {
+		t.Error(got)
+	}
+}
+
 // What is left out is not there, and what must be there is made.
 func TestSmallRequests(t *testing.T) {
 	b := newBackend(t, says(`{}`))
