@@ -69,6 +69,7 @@ type sentry struct {
 	mu        sync.Mutex
 	watched   map[*node.Socket]bool
 	refreshed []string
+	ended     map[string]bool // users whose token is not good any more
 }
 
 func (w *sentry) Watch(s *node.Socket) {
@@ -87,6 +88,15 @@ func (w *sentry) Refresh(_ context.Context, _ *node.Socket, token string) error 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.refreshed = append(w.refreshed, token); token != "new" {
+		return identity.ErrExpired
+	}
+	return nil
+}
+
+func (w *sentry) Readmit(_ context.Context, s *node.Socket) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c, _ := node.Data[identity.Client](s); w.ended[c.User] {
 		return identity.ErrExpired
 	}
 	return nil
