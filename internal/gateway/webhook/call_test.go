@@ -429,9 +429,10 @@ func TestIdleConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b, h, end := inBubble(t, says(`{}`), nil)
-				defer end()
+				b := unstarted(says(`{}`))
 				b.Config.IdleTimeout = test.backend
+				h, end := b.startInBubble(t, nil)
+				defer end()
 				for range 2 {
 					if _, err := h.Call(context.Background(), eventRequest()); err != nil {
 						t.Error(err)

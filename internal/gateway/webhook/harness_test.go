@@ -181,13 +181,19 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 func inBubble(t *testing.T, answer http.HandlerFunc, change func(c *config.Webhook)) (b *backend, h *Hook, end func()) {
 	t.Helper()
 	b = unstarted(answer)
+	h, end = b.startInBubble(t, change)
+	return b, h, end
+}
+
+func (b *backend) startInBubble(t *testing.T, change func(c *config.Webhook)) (h *Hook, end func()) {
+	t.Helper()
 	network := newPipes()
 	_ = b.Listener.Close()
 	b.Listener = network
 	b.Start()
 	h = b.hook(t, change)
 	h.transport.DialContext = network.dial
-	return b, h, func() {
+	return h, func() {
 		h.Close()
 		b.Close()
 	}
