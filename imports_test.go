@@ -69,7 +69,7 @@ var picture = map[string][]string{
 	"internal/gateway/console":  {},
 
 	"internal/emitcmd":  {"adapter/redis"},
-	"internal/servecmd": {"internal/gateway", "internal/gateway/config", "internal/gateway/identity", "internal/gateway/observe"},
+	"internal/servecmd": {"internal/gateway", "internal/gateway/config", "internal/gateway/identity"},
 
 	".":            {"internal/demo", "internal/emitcmd", "internal/servecmd"},
 	"docs":         {}, // examples only

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/http/pprof"
 
+	"github.com/fanwire/fanwire/internal/gateway/adminui"
 	"github.com/fanwire/fanwire/internal/gateway/config"
+	"github.com/fanwire/fanwire/internal/gateway/console"
 )
 
 // adminPort is what the admin listener serves: the parts that are there, and a page
@@ -23,10 +25,41 @@ func (g *Gateway) newAdmin(cfg *config.Config) *adminPort {
 	a := &adminPort{g: g, mux: http.NewServeMux()}
 	a.mux.HandleFunc("/{$}", a.serveIndex)
 	a.mount("/v1/", "The HTTP API; described in /v1/openapi.yaml", g.parts.api)
+	if m := g.watch.metrics; m != nil {
+		a.mount("/metrics", "Metrics for Prometheus", m.Handler())
+	}
+	if g.adminUI != nil && cfg.AdminUI.Dir != "" {
+		a.mount(adminui.PagePath, "The official Socket.IO Admin UI", g.adminUI.Handler())
+	}
+	if cfg.Console.Enabled {
+		a.mount(console.Path, "The console: connections to any namespace, and the cluster", console.Handler(console.Options{
+			SocketPath: cfg.SocketIO.Path,
+		}))
+	}
+	if cfg.Console.Enabled || g.adminUI != nil {
+		// The pages are of another origin than the port of clients (HRD-13); here they are
+		// of the same.
+		a.mux.Handle(cfg.SocketIO.Path, g.node)
+	}
 	if cfg.Admin.Pprof {
 		a.mountPprof()
 	}
 	return a
+}
+
+// mountAdminUI adds the namespace of the Admin UI, before anybody else registers
+// handlers.
+func (g *Gateway) mountAdminUI(cfg *config.Config) error {
+	if !cfg.AdminUI.Enabled {
+		return nil
+	}
+	ui, err := adminui.New(cfg.AdminUI, adminui.Options{Logger: g.log})
+	if err != nil {
+		return err
+	}
+	ui.Mount(g.node)
+	g.adminUI = ui
+	return nil
 }
 
 // mount serves a part below a path.

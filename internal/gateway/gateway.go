@@ -8,10 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 
+	"github.com/fanwire/fanwire/internal/gateway/adminui"
 	"github.com/fanwire/fanwire/internal/gateway/config"
 	"github.com/fanwire/fanwire/internal/listener"
 	"github.com/fanwire/fanwire/node"
@@ -19,16 +21,16 @@ import (
 
 // Options are what the configuration does not say. The zero value works.
 type Options struct {
-	// Logger is slog.Default() if nil.
+	// LogTo is where log lines go, as the configuration says; standard error if nil.
+	LogTo io.Writer
+	// Logger, if not nil, gets them instead, with its own format and level.
 	Logger *slog.Logger
-	// Level, if not nil, is set to log.level at the start and by Reload.
-	Level *slog.LevelVar
 	// Load reads the configuration again, when Run gets SIGHUP. Nil: it is ignored.
 	Load func() (*config.Config, error)
 	// Started hears, in Run, where the gateway listens.
 	Started func([]Endpoint)
-	// Version is shown on the admin listener's page.
-	Version string
+	// Version of the program, and Revision of its source.
+	Version, Revision string
 }
 
 // Endpoint is something that the gateway listens on.
@@ -44,9 +46,12 @@ type Gateway struct {
 	opts   Options
 	log    *slog.Logger
 	broker *broker
+	watch  watch
 	node   *node.Server
 	parts  parts
 	ports  ports
+
+	adminUI *adminui.UI // nil while it is off
 
 	cfg     atomic.Pointer[config.Config]
 	serving atomic.Bool // between Start and Drain
@@ -60,12 +65,12 @@ type Gateway struct {
 // New puts a gateway together, which is to be ended by Shutdown. It reads the files
 // that cfg names, and neither listens nor connects.
 func New(cfg *config.Config, opts Options) (_ *Gateway, err error) {
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
-	}
-	g := &Gateway{opts: opts, log: opts.Logger, leaving: make(chan struct{})}
+	g := &Gateway{opts: opts, leaving: make(chan struct{})}
 	g.cfg.Store(cfg)
-	setLevel(opts.Level, cfg)
+	id := nodeID(cfg)
+	if err := g.openLog(cfg, id); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	if g.broker, err = newBroker(&cfg.Redis, g.log); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -75,14 +80,24 @@ func New(cfg *config.Config, opts Options) (_ *Gateway, err error) {
 		}
 	}()
 	conns := shareOut(cfg.Listen.MaxConnections, listener.DefaultMaxConns())
+	if err := g.makeWatch(cfg, id); err != nil {
+		return nil, err
+	}
 	nodeCfg, err := nodeConfig(cfg, g.log, conns.forwarded)
 	if err != nil {
 		return nil, err
+	}
+	nodeCfg.NodeID, nodeCfg.Tracer = id, g.watch.tracing.Tracer()
+	if g.watch.metrics != nil {
+		nodeCfg.Refused = g.watch.metrics.Refused
 	}
 	if nodeCfg.Adapter, err = g.broker.adapter(&cfg.Redis, g.log); err != nil {
 		return nil, err
 	}
 	if g.node, err = node.New(nodeCfg); err != nil {
+		return nil, err
+	}
+	if err := g.mountAdminUI(cfg); err != nil {
 		return nil, err
 	}
 	if err := g.makeParts(cfg); err != nil {
@@ -115,6 +130,9 @@ func (g *Gateway) Start(ctx context.Context) error {
 	return nil
 }
 
+// Logger writes to the gateway's log.
+func (g *Gateway) Logger() *slog.Logger { return g.log }
+
 // Endpoints are where the gateway listens, after Start.
 func (g *Gateway) Endpoints() []Endpoint {
 	list := g.ports.endpoints()
@@ -129,12 +147,15 @@ func (g *Gateway) Endpoints() []Endpoint {
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.stopServing()
 	var errs []error
+	if g.adminUI != nil {
+		g.adminUI.Close()
+	}
 	if g.node != nil {
 		errs = append(errs, g.node.Shutdown(ctx))
 	}
 	errs = append(errs, g.closeParts(ctx), g.ports.shutdown(ctx))
 	g.tasks.Wait()
-	errs = append(errs, g.broker.close())
+	errs = append(errs, g.broker.close(), g.closeWatch(ctx))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("gateway: shutdown: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+
 	"github.com/fanwire/fanwire/client"
 	"github.com/fanwire/fanwire/internal/gateway/config"
 )
@@ -213,7 +215,9 @@ func TestAdminOff(t *testing.T) {
 // A drain is in its order (HRD-70): not ready at once, new clients until the delay is
 // over, then none, and the old ones go.
 func TestDrain(t *testing.T) {
+	redis := miniredis.RunT(t) // the delay is for those who have other nodes
 	g := start(t, testConfig(func(c *config.Config) {
+		c.Redis.Addresses = []string{redis.Addr()}
 		c.Drain.Delay, c.Drain.Timeout, c.Drain.NotReadyStatus = time.Hour, time.Hour, 404
 	}))
 	gone := make(chan string, 1)

@@ -43,6 +43,13 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	return err
 }
 
+// readyNow is Ready for those who cannot wait.
+func (g *Gateway) readyNow() bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return g.Ready(ctx) == nil
+}
+
 // serveHealth answers the two questions of health; false for any other path. Only
 // the admin listener says why (HRD-86).
 func (g *Gateway) serveHealth(w http.ResponseWriter, r *http.Request, admin bool) bool {

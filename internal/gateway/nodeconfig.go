@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/fanwire/fanwire/internal/gateway/config"
 	"github.com/fanwire/fanwire/node"
@@ -62,6 +64,11 @@ func nodeConfig(cfg *config.Config, log *slog.Logger, forwarded int) (node.Confi
 		c.Recovery = &node.Recovery{MaxDisconnection: s.Recovery, RunMiddlewares: true}
 	}
 	return c, nil
+}
+
+// nodeID is the configured name of this node, or one that is made up.
+func nodeID(cfg *config.Config) string {
+	return orText(cfg.Node.ID, strings.ToLower(rand.Text()[:8]))
 }
 
 // nodeLimits are the limits of clients, where 0 is none, as node has them.

@@ -31,8 +31,9 @@ type parts struct {
 	rules       *rules.Rules
 	api         *api.API
 
-	limits atomic.Pointer[command.Limits] // of the API
-	hooks  hooks                          // guarded by Gateway.reloading
+	limits  atomic.Pointer[command.Limits] // of the API
+	hooks   hooks                          // guarded by Gateway.reloading
+	inForce atomic.Pointer[hooks]          // the same, for metrics
 }
 
 // hooks are the configured webhooks by name.
@@ -46,7 +47,7 @@ type configuredHook struct {
 
 // newHooks makes the hooks of a configuration. Those that have not changed are
 // kept, with their connections and circuits.
-func newHooks(cfg *config.Config, old hooks) (hooks, error) {
+func (w *watch) newHooks(cfg *config.Config, old hooks) (hooks, error) {
 	limits := commandLimits(cfg)
 	limits.Self = true
 	list, errs := hooks{}, []error(nil)
@@ -55,7 +56,7 @@ func newHooks(cfg *config.Config, old hooks) (hooks, error) {
 			list[name] = h
 			continue
 		}
-		h, err := webhook.New(name, c, webhook.Options{Limits: limits})
+		h, err := webhook.New(name, c, webhook.Options{Limits: limits, Inject: w.inject, Logger: w.logger})
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -79,10 +80,10 @@ func (h hooks) closeBut(others hooks) {
 }
 
 // compile makes a table of rules.
-func compile(cfg *config.Config, list hooks) (*rules.Table, error) {
+func (w *watch) compile(cfg *config.Config, list hooks) (*rules.Table, error) {
 	byName := make(map[string]rules.Hook, len(list))
 	for name, h := range list {
-		byName[name] = h.Hook
+		byName[name] = watchedHook{h.Hook, w}
 	}
 	namespaces := cfg.Namespaces
 	if len(namespaces) == 0 {
@@ -105,10 +106,12 @@ func (g *Gateway) makeParts(cfg *config.Config) (err error) {
 		return err
 	}
 	p.sentry = identity.NewSentry(g.node, p.verifier)
-	if p.hooks, err = newHooks(cfg, nil); err != nil {
+	if p.hooks, err = g.watch.newHooks(cfg, nil); err != nil {
 		return err
 	}
-	table, err := compile(cfg, p.hooks)
+	p.inForce.Store(new(p.hooks))
+	g.watch.name(p.hooks)
+	table, err := g.watch.compile(cfg, p.hooks)
 	if err != nil {
 		return err
 	}
@@ -118,6 +121,7 @@ func (g *Gateway) makeParts(cfg *config.Config) (err error) {
 		Sentry:         p.sentry,
 		ConnectTimeout: cfg.SocketIO.ConnectTimeout,
 		Redis:          g.broker.once,
+		Before:         g.watch.instrument,
 		Logger:         g.log,
 	})
 	limits := commandLimits(cfg)
@@ -184,11 +188,11 @@ func (g *Gateway) closeParts(ctx context.Context) error {
 // error, none.
 func (g *Gateway) replaceParts(old, cfg *config.Config) error {
 	p := &g.parts
-	list, err := newHooks(cfg, p.hooks)
+	list, err := g.watch.newHooks(cfg, p.hooks)
 	if err != nil {
 		return err
 	}
-	table, err := compile(cfg, list)
+	table, err := g.watch.compile(cfg, list)
 	if err != nil {
 		list.closeBut(p.hooks)
 		return err
@@ -204,6 +208,8 @@ func (g *Gateway) replaceParts(old, cfg *config.Config) error {
 	limits := commandLimits(cfg)
 	p.limits.Store(&limits)
 	p.rules.Replace(table)
+	p.inForce.Store(&list)
+	g.watch.name(list)
 	p.hooks.closeBut(list)
 	p.hooks = list
 	return nil

@@ -58,7 +58,7 @@ func (g *Gateway) makePorts(cfg *config.Config, conns connections) error {
 	if err := g.addPeers(cfg, conns); err != nil {
 		return err
 	}
-	if cfg.Admin.Address == off || cfg.Admin.Address == "" {
+	if !adminOn(cfg) {
 		return nil
 	}
 	return g.addPort(adminRole, cfg.Admin.Address, listener.Config{
@@ -68,6 +68,8 @@ func (g *Gateway) makePorts(cfg *config.Config, conns connections) error {
 		Logger:   g.log,
 	}, &cfg.Admin.TLS, true)
 }
+
+func adminOn(cfg *config.Config) bool { return cfg.Admin.Address != off && cfg.Admin.Address != "" }
 
 func (g *Gateway) addPort(role, address string, lc listener.Config, files *config.TLS, http2 bool) error {
 	var err error

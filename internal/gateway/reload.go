@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"log/slog"
 	"reflect"
 
 	"github.com/fanwire/fanwire/internal/gateway/config"
@@ -23,7 +22,7 @@ func (g *Gateway) Reload(cfg *config.Config) error {
 	if err := g.replaceParts(old, &inForce); err != nil {
 		return fmt.Errorf("gateway: reload: %w", err)
 	}
-	setLevel(g.opts.Level, cfg)
+	g.setLevel(cfg)
 	g.cfg.Store(&inForce)
 	return nil
 }
@@ -55,13 +54,12 @@ func keep(path string, old, now reflect.Value, reloads bool) []string {
 	return list
 }
 
-// setLevel makes the logger's level that of the configuration.
-func setLevel(level *slog.LevelVar, cfg *config.Config) {
-	if level == nil {
+// setLevel makes the log's level that of the configuration.
+func (g *Gateway) setLevel(cfg *config.Config) {
+	if g.watch.log == nil {
 		return
 	}
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(orText(cfg.Log.Level, "info"))); err == nil {
-		level.Set(l)
+	if err := g.watch.log.SetLevel(cfg.Log.Level); err != nil { // the loader has checked it
+		g.log.Error("log.level", "error", err)
 	}
 }

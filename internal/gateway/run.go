@@ -8,6 +8,10 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/fanwire/fanwire/internal/listener"
 )
 
 const (
@@ -22,6 +26,10 @@ const (
 // drains and shuts down, within drain.timeout. SIGHUP reloads the configuration. It
 // is called instead of Start and Shutdown.
 func (g *Gateway) Run(ctx context.Context) error {
+	goredis.SetLogger(redisLog{g})
+	if limit := listener.SetMemoryLimit(); limit > 0 {
+		g.log.Info("memory limit", "bytes", limit) // HRD-75
+	}
 	if err := g.Start(ctx); err != nil {
 		return errors.Join(err, g.Shutdown(context.WithoutCancel(ctx)))
 	}
@@ -54,7 +62,7 @@ func (g *Gateway) announceReady(ctx context.Context) {
 		status = "serving without Redis"
 		g.log.Error("not ready", "error", err)
 	} else {
-		g.log.Info("ready", "node", g.node.NodeID())
+		g.log.Info("ready")
 	}
 	g.tell("READY=1\nSTATUS=" + status)
 }
@@ -134,6 +142,9 @@ func (g *Gateway) stop(ctx context.Context) error {
 func (g *Gateway) Drain(ctx context.Context) error {
 	g.stopServing()
 	d := g.cfg.Load().Drain
+	if g.broker.embedded != nil {
+		d.Delay = 0 // no other node could take new clients
+	}
 	if err := pause(ctx, d.Delay); err != nil {
 		return fmt.Errorf("gateway: drain: %w", err)
 	}

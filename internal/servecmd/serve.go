@@ -9,7 +9,6 @@ import (
 
 	"github.com/fanwire/fanwire/internal/gateway"
 	"github.com/fanwire/fanwire/internal/gateway/config"
-	"github.com/fanwire/fanwire/internal/gateway/observe"
 )
 
 // Serve is the command `fanwire serve`, for kong. Make it with [NewServe].
@@ -31,33 +30,25 @@ func (c *Serve) Run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, err := observe.NewLog(os.Stderr, cfg.Log, cfg.Node.ID)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	for _, w := range warnings {
-		log.Logger().Warn("configuration", "warning", w.String())
-	}
-	g, err := gateway.New(cfg, gateway.Options{
-		Logger:  log.Logger(),
-		Load:    func() (*config.Config, error) { return c.again(log) },
-		Started: func(list []gateway.Endpoint) { c.tell(out, list) },
+	var told error
+	var g *gateway.Gateway
+	warn := func(p config.Problem) { g.Logger().Warn("configuration", "warning", p.String()) }
+	g, err = gateway.New(cfg, gateway.Options{
+		LogTo:   os.Stderr,
+		Load:    func() (*config.Config, error) { return c.Load(warn) },
+		Started: func(list []gateway.Endpoint) { told = c.tell(out, list) },
 		Version: c.version,
 	})
 	if err != nil {
 		return err
 	}
-	return g.Run(ctx)
-}
-
-// again loads the configuration once more.
-func (c *Serve) again(log *observe.Log) (*config.Config, error) {
-	cfg, err := c.Load(nil)
-	if err == nil {
-		err = log.SetLevel(cfg.Log.Level)
+	for _, p := range warnings {
+		warn(p)
 	}
-	return cfg, err
+	if err := g.Run(ctx); err != nil {
+		return err
+	}
+	return told
 }
 
 // titles are what endpoints are for, by role.
@@ -68,16 +59,21 @@ var titles = map[string]string{
 	"redis":   "no redis.addresses: the embedded Redis, for this node alone, is",
 }
 
-func (c *Serve) tell(out io.Writer, list []gateway.Endpoint) {
+// tell prints where the gateway listens. The JSON form is stable: fields are added,
+// never renamed.
+func (c *Serve) tell(out io.Writer, list []gateway.Endpoint) error {
 	for _, e := range list {
+		line := titles[e.Role] + " " + e.URL
 		if c.JSON {
-			line, _ := json.Marshal(struct { // of texts, which always have their JSON
+			data, _ := json.Marshal(struct { // of texts, which always have their JSON
 				Event string `json:"event"`
 				gateway.Endpoint
 			}{"listening", e})
-			fmt.Fprintf(out, "%s\n", line)
-			continue
+			line = string(data)
 		}
-		fmt.Fprintf(out, "%s %s\n", titles[e.Role], e.URL)
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
 	}
+	return nil
 }

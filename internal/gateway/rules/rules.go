@@ -43,6 +43,12 @@ type Sentry interface {
 	Readmit(ctx context.Context, s *node.Socket) error
 }
 
+// Handlers is what middlewares can be registered on.
+type Handlers interface {
+	Use(mw func(next node.ConnectFunc) node.ConnectFunc)
+	UseEvent(mw func(next node.EventFunc) node.EventFunc)
+}
+
 // Options are what stays, whatever is reloaded.
 type Options struct {
 	// Verifier of tokens. Nil: no token is valid.
@@ -60,6 +66,9 @@ type Options struct {
 	// that nothing is appended twice and nobody waits long, it should not try again by
 	// itself (MaxRetries -1) and should heed deadlines (ContextTimeoutEnabled).
 	Redis goredis.Cmdable
+	// Before, if not nil, may register what is to run around the rules, for each
+	// namespace or pattern that they get.
+	Before func(Handlers)
 	// Logger is [slog.Default] if nil.
 	Logger *slog.Logger
 }
@@ -162,13 +171,15 @@ func (r *Rules) adopt(ns *node.Namespace) {
 // handlers is what can be registered on.
 type handlers interface {
 	node.Handlers
-	Use(mw func(next node.ConnectFunc) node.ConnectFunc)
-	UseEvent(mw func(next node.EventFunc) node.EventFunc)
+	Handlers
 	OnConnect(f node.ConnectFunc)
 	OnDisconnect(f node.DisconnectFunc)
 }
 
 func (r *Rules) register(h handlers) {
+	if r.opts.Before != nil {
+		r.opts.Before(h)
+	}
 	h.Use(func(next node.ConnectFunc) node.ConnectFunc {
 		return func(ctx context.Context, s *node.Socket) error {
 			if err := r.admit(ctx, s); err != nil {
