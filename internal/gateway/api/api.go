@@ -71,6 +71,7 @@ type Runner interface {
 const (
 	deadline    = 10 * time.Second // of a request, unless it waits for acks
 	askTimeout  = 5 * time.Second  // for the answers of other nodes
+	maxAnswer   = 4 << 20          // about how many bytes of sockets a node answers with
 	maxInFlight = 1024             // requests at a time
 )
 
@@ -85,6 +86,7 @@ type API struct {
 	replays idempotency
 	slots   chan struct{} // has room for the requests that run
 	wait    time.Duration // for the answers of other nodes
+	room    int           // about how many bytes of sockets this node answers with
 
 	state    atomic.Pointer[state] // what Reload replaces
 	counters counters
@@ -113,6 +115,7 @@ func New(o Options) (*API, error) {
 		replays: idempotency{o.Redis},
 		slots:   make(chan struct{}, maxInFlight),
 		wait:    askTimeout,
+		room:    maxAnswer,
 	}
 	a.routes = a.table()
 	a.counters.init(a.routes)

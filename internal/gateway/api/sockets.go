@@ -46,9 +46,6 @@ type socketsAnswer struct {
 
 func (s socketsAnswer) from() string { return s.Node }
 
-// maxAnswer is about how many bytes of sockets one node answers with.
-const maxAnswer = 4 << 20
-
 // socketsHere answers with sockets of this node.
 func (a *API) socketsHere(_ context.Context, q question) socketsAnswer {
 	answer := socketsAnswer{Node: a.srv.NodeID(), Sockets: []socketView{}}
@@ -58,7 +55,7 @@ func (a *API) socketsHere(_ context.Context, q question) socketsAnswer {
 	}
 	size := 0
 	for _, id := range p.shrink() {
-		if size > maxAnswer {
+		if size > a.room {
 			answer.Cut = true
 			break
 		}
@@ -170,7 +167,7 @@ func (a *API) sockets(c *call, q question) (p *page[socketView], g gap, err erro
 		for _, v := range s.Sockets {
 			p.put(v.ID, v)
 		}
-		if s.Cut { // what follows is not known of this node
+		if s.Cut && len(s.Sockets) > 0 { // what follows is not known of this node
 			p.cutAfter(s.Sockets[len(s.Sockets)-1].ID)
 		}
 		return q.Socket == "" || len(s.Sockets) == 0

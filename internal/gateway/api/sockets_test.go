@@ -293,6 +293,7 @@ func TestOtherNodes(t *testing.T) {
 // not wait for it for long, and say so.
 func TestSilentNode(t *testing.T) {
 	c := newCluster(t, 2)
+	c.acquainted(t)
 	c.nodes[1].connect(t, "/", auth{"rooms": []string{"r"}})
 	official := c.nodes[0].redis.Subscribe(t.Context(), "socket.io-request#/#")
 	defer official.Close()
