@@ -13,8 +13,9 @@ import (
 	"github.com/fanwire/fanwire/node"
 )
 
-// socketView is a socket as backends see it. Node, Transport and Protocol are not
-// known of sockets of official nodes.
+// socketView is a socket as backends see it. Of sockets of official nodes, and of
+// programs that use package node, Node and Protocol are not known; of those of
+// official ones Transport is not either.
 type socketView struct {
 	ID        string          `json:"id"`
 	Node      string          `json:"node,omitempty"`
@@ -110,7 +111,7 @@ func (a *API) view(s *node.Socket) socketView {
 // viewRemote is a socket of another node, as far as that tells of it.
 func viewRemote(r node.RemoteSocket) socketView {
 	h := r.Handshake()
-	v := socketView{ID: r.ID()}
+	v := socketView{ID: r.ID(), Transport: r.Transport()}
 	v.setHandshake(&h)
 	v.setRooms(r.Rooms())
 	c := clientOf(r)
