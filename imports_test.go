@@ -75,7 +75,7 @@ var picture = map[string][]string{
 	"docs":         {}, // examples only
 	"loadtest":     {"client"},
 	"loadtest/...": {"client", "loadtest/..."},
-	"e2e/...":      {"client", "node", "adapter", "adapter/redis", "internal/listener", "protocol/...", "e2e/..."},
+	"e2e/...":      {"client", "node", "adapter", "adapter/redis", "internal/listener", "protocol/...", "e2e/...", "internal/gateway/adminui", "internal/gateway/console", "internal/gateway/config"},
 }
 
 // testsMay lists what test files may import besides, here and in every package;

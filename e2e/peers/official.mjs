@@ -25,6 +25,7 @@
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 
+import { instrument } from "@socket.io/admin-ui";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import Redis from "ioredis";
@@ -45,6 +46,11 @@ const { values: flags } = parseArgs({
     "ping-interval": { type: "string", default: "25000" },
     "ping-timeout": { type: "string", default: "20000" },
     "max-payload": { type: "string", default: "1000000" },
+    "admin-hash": { type: "string" }, // bcrypt hash of the password of "admin": with the admin UI's namespace
+    "admin-mode": { type: "string", default: "development" },
+    "admin-read-only": { type: "boolean", default: false },
+    "admin-dir": { type: "string" }, // ignored
+    "client-dir": { type: "string" }, // ignored
     recovery: { type: "string", default: "0" }, // milliseconds that a client may be away
   },
 });
@@ -85,6 +91,13 @@ if (flags.redis || flags["redis-cluster"]) {
   const subscriber = publisher.duplicate();
   for (const client of [publisher, subscriber]) client.on("error", () => {}); // comes back by itself
   io.adapter(ADAPTERS[flags.adapter](publisher, subscriber));
+}
+
+if (flags["admin-hash"]) {
+  instrument(io, {
+    auth: { type: "basic", username: "admin", password: flags["admin-hash"] },
+    mode: flags["admin-mode"], readonly: flags["admin-read-only"], serverId: NODE,
+  });
 }
 
 function operator(socket, target) {

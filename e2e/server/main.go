@@ -41,6 +41,8 @@ type options struct {
 	adapter, mode                 string
 	quiet                         bool
 	advertise                     bool
+	client                        string
+	admin                         adminOptions
 }
 
 func parseFlags() options {
@@ -63,6 +65,8 @@ func parseFlags() options {
 	flag.StringVar(&o.cluster, "redis-cluster", "", "some addresses of a Redis Cluster, by comma, instead of -redis")
 	flag.StringVar(&o.mode, "subscription-mode", "", "of the sharded adapter")
 	flag.BoolVar(&o.advertise, "advertise", false, "take requests that other nodes hand on")
+	flag.StringVar(&o.client, "client-dir", "", "folder with the official client's bundle")
+	o.admin.register()
 	flag.BoolVar(&o.quiet, "quiet", false, "log no debug records")
 	flag.Parse()
 	return o
@@ -93,6 +97,10 @@ func run(ctx context.Context, o options) error {
 	}
 	defer closeRedis()
 	srv, err := node.New(cfg)
+	if err != nil {
+		return err
+	}
+	stopAdmin, err := o.admin.start(srv, o.nodeID)
 	if err != nil {
 		return err
 	}
@@ -130,7 +138,7 @@ func run(ctx context.Context, o options) error {
 	if err := srv.Shutdown(ctx); err != nil {
 		return err
 	}
-	return ln.Shutdown(ctx)
+	return errors.Join(stopAdmin(ctx), ln.Shutdown(ctx))
 }
 
 func config(o options) (cfg node.Config, closeRedis func(), err error) {
@@ -144,6 +152,9 @@ func config(o options) (cfg node.Config, closeRedis func(), err error) {
 	cfg.Limits.HandshakeRate, cfg.Limits.HandshakeBurst = float64(o.handshakes), o.handshakes
 	if o.recovery > 0 {
 		cfg.Recovery = &node.Recovery{MaxDisconnection: time.Duration(o.recovery) * time.Millisecond}
+	}
+	if o.client != "" {
+		cfg.ClientFiles = os.DirFS(o.client)
 	}
 	if o.parser == "msgpack" {
 		cfg.Parser = msgpack.Parser

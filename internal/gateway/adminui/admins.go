@@ -79,7 +79,7 @@ func (ui *UI) tell(ctx context.Context, list []entry) {
 	}
 	if official {
 		for _, e := range list {
-			if err := ui.admin.Except(adminRoom).Volatile().Emit(ctx, e.name, e.values...); err != nil {
+			if err := ui.admin.Except(adminRoom).Emit(ctx, e.name, e.values...); err != nil {
 				ui.failed(list, err)
 			}
 		}
