@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/fanwire/fanwire/internal/gateway/adminui"
 	"github.com/fanwire/fanwire/internal/gateway/config"
@@ -39,7 +40,7 @@ func (g *Gateway) newAdmin(cfg *config.Config) *adminPort {
 	if cfg.Console.Enabled || g.adminUI != nil {
 		// The pages are of another origin than the port of clients (HRD-13); here they are
 		// of the same.
-		a.mux.Handle(cfg.SocketIO.Path, g.node)
+		a.mux.Handle(strings.TrimSuffix(cfg.SocketIO.Path, "/")+"/", g.node)
 	}
 	if cfg.Admin.Pprof {
 		a.mountPprof()
