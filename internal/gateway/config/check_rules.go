@@ -131,6 +131,8 @@ func (k *checker) streamKey(path, key string, s scope) {
 	}
 	if strings.HasPrefix(key, "{") && !strings.HasPrefix(key, "{{") {
 		k.bad(path, "must begin with a text")
+	} else if strings.HasPrefix(key, "fanwire") {
+		k.bad(path, "must not begin with fanwire: such keys are the gateway's")
 	}
 	for f := range t.Fields {
 		if f.Source == template.Args || f.Source == template.Event {

@@ -204,21 +204,31 @@ func TestManyBeside(t *testing.T) {
 	})
 }
 
-// What a client has sent before it left is still told to the backend.
+// What a client has sent before it left, or was lost, is still told to the backend.
 func TestHookAfterLeaving(t *testing.T) {
-	h := newSlowHook()
-	s := routes(hookRoute("do"))
-	s.Hooks = map[string]Hook{"w": h}
-	g := start(t, s, Options{}, node.Config{})
-	a := g.enter(t, "/", nil)
-	a.emit("do", 1)
-	a.emit("do", 2)
-	h.starts(t, "do1")
-	a.Disconnect()
-	h.release <- struct{}{}
-	h.starts(t, "do2")
-	h.release <- struct{}{}
-	eventually(t, "answered", func() bool { return g.Stats().HookOK == 2 })
+	for name, leave := range map[string]func(p *guest){
+		"disconnect": func(p *guest) { p.Disconnect() },
+		"lost":       func(p *guest) { p.Client().Drop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newSlowHook()
+			s := routes(hookRoute("do"))
+			s.Hooks = map[string]Hook{"w": h}
+			g := start(t, s, Options{}, node.Config{})
+			a := g.enter(t, "/", nil)
+			sock, _ := g.srv.Socket(a.ID())
+			a.emit("do", 1)
+			a.emit("do", 2)
+			h.starts(t, "do1")
+			eventually(t, "both are here", func() bool { return g.srv.Stats().EventsIn == 2 })
+			leave(a)
+			eventually(t, "gone", func() bool { return !sock.Connected() })
+			h.release <- struct{}{}
+			h.starts(t, "do2")
+			h.release <- struct{}{}
+			eventually(t, "answered", func() bool { return g.Stats().HookOK == 2 && g.Stats().HookFailed == 0 })
+		})
+	}
 }
 
 // A panic beside the events costs the client its session, and counts.

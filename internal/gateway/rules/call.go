@@ -93,7 +93,7 @@ func (r *Rules) admitEvent(c *call) error {
 		return refuse(Forbidden, "this client may not send the event")
 	}
 	rt := c.route
-	if rt.rate > 0 && !r.member(c.s).allow(c.table, c.space, rt) {
+	if rt.rate > 0 && !r.member(c.s).allow(c.space, rt) {
 		return refuse(Rate, "too many events of this kind")
 	}
 	if rt.maxSize > 0 && size(c.e.Args) > rt.maxSize {

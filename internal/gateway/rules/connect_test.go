@@ -246,6 +246,32 @@ func TestRecovered(t *testing.T) {
 	}
 }
 
+// In a namespace with tokens the sentry decides on who comes back: who may not continue
+// is a new client.
+func TestRecoveredAnew(t *testing.T) {
+	w := &sentry{watched: map[*node.Socket]bool{}, ended: map[string]bool{}}
+	s := one(config.Namespace{Auth: []string{"jwt"}, Join: []string{"u:{user}"}, Routes: []config.Route{joinRoute("join", "r*")}})
+	g := start(t, s, Options{Verifier: verifier{"ann": {Client: identity.Client{User: "ann"}}}, Sentry: w},
+		node.Config{Recovery: &node.Recovery{RunMiddlewares: true}})
+	p := g.enter(t, "/", tokenOf("ann"))
+	p.answers(`{"rooms":["r1"]}`, "join", "r1")
+	if err := g.srv.To("r1").Emit(t.Context(), "mark"); err != nil { // an offset to come back with
+		t.Fatal(err)
+	}
+	<-p.heard
+	for _, again := range []bool{true, false} {
+		w.mu.Lock()
+		w.ended["ann"] = !again
+		w.mu.Unlock()
+		p.Client().Drop()
+		<-p.gone
+		if err := p.Connect(t.Context()); err != nil || p.Recovered() != again {
+			t.Fatalf("recovered: %v, %v", p.Recovered(), err)
+		}
+	}
+	g.isIn(t, "/", p, "u:ann")
+}
+
 // A user of whom only a webhook tells is kept out too.
 func TestRevokedUserOfAWebhook(t *testing.T) {
 	h := hook(func(context.Context, webhook.Request) (webhook.Response, error) {

@@ -11,7 +11,6 @@ import (
 // to remember, and forgotten when the socket has gone.
 type member struct {
 	// Touched by the events of the socket only, which are handled one at a time.
-	table   *Table
 	space   *space
 	buckets []bucket // of the routes with a rate
 	auth    bucket
@@ -59,9 +58,9 @@ func (r *Rules) forget(s *node.Socket) { r.members.Delete(s) }
 
 // allow takes one event out of the bucket of a route. Under new rules all buckets
 // are full.
-func (m *member) allow(t *Table, sp *space, rt *route) bool {
-	if m.table != t || m.space != sp {
-		m.table, m.space, m.buckets = t, sp, make([]bucket, sp.rated)
+func (m *member) allow(sp *space, rt *route) bool {
+	if m.space != sp {
+		m.space, m.buckets = sp, make([]bucket, sp.rated)
 	}
 	return m.buckets[rt.bucket].take(rt.rate, rt.burst, time.Now())
 }
