@@ -10,13 +10,15 @@ import { OUT } from "./process.mjs";
 const SHOTS = join(OUT, "screenshots");
 
 // launch starts a browser with an empty profile that asks nothing of the Internet.
-export async function launch() {
+// The options are Playwright's for a context.
+export async function launch(options = {}) {
   const profile = mkdtempSync(join(OUT, "chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
     chromiumSandbox: false,
     viewport: { width: 900, height: 700 },
+    ...options,
     args: [
       "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync",
