@@ -119,7 +119,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // Without any configuration there is a server, an embedded Redis, and a word about
 // it.
 func TestNoConfiguration(t *testing.T) {
-	var log strings.Builder
+	var log logged
 	g := start(t, testConfig(), func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	for _, transports := range [][]string{{client.Polling}, {client.WebSocket}, nil} {
 		if s := g.dial("/", client.Options{Transports: transports}); s.ID() == "" {
@@ -129,7 +129,7 @@ func TestNoConfiguration(t *testing.T) {
 	if got := g.node.Stats().Sockets; got != 3 {
 		t.Error(got, "sockets")
 	}
-	if !strings.HasPrefix(g.url("redis"), "redis://127.0.0.1:") || !strings.Contains(log.String(), "embedded Redis serves this node alone") {
+	if !strings.HasPrefix(g.url("redis"), "redis://127.0.0.1:") || !log.has("embedded Redis serves this node alone") {
 		t.Error(log.String())
 	}
 }
@@ -286,5 +286,25 @@ func TestNewErrors(t *testing.T) {
 		} else if strings.Contains(err.Error(), "secret@") {
 			t.Error("a secret in:", err)
 		}
+	}
+}
+
+// What could not begin, or never did, ends all the same.
+func TestEndWithoutStart(t *testing.T) {
+	idle, err := New(testConfig(withRules), Options{Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := idle.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	g := start(t, testConfig())
+	taken := strings.TrimPrefix(g.url(clientsRole), "http://")
+	second, err := New(testConfig(func(c *config.Config) { c.Admin.Address = taken }), Options{Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "admin: ") {
+		t.Error("an address that is taken:", err)
 	}
 }

@@ -26,6 +26,12 @@ func (l *logged) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func (l *logged) has(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,7 +106,7 @@ func TestReload(t *testing.T) {
 		return status == 503
 	})
 	if !log.has("socketio.ping_interval") || !log.has("node.cluster_secret") || log.has("nobody may see") || log.has("limits.handshake_rate") {
-		t.Error(log.text.String())
+		t.Error(log.String())
 	}
 	if g.cfg.Load().SocketIO.PingInterval == time.Hour {
 		t.Error("what cannot be reloaded is in force")
