@@ -17,7 +17,7 @@ type Revocations interface {
 	List() []identity.Revocation
 }
 
-// errNoRevocations is the answer where there are no tokens.
+// noRevocations is the answer where there are no tokens.
 func (c *call) noRevocations() error {
 	return refuse(http.StatusNotFound, "no_revocations", "This gateway has no revocations.")
 }
