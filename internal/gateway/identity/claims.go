@@ -1,10 +1,8 @@
 package identity
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -46,32 +44,35 @@ func members(data []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("not UTF-8")
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(data, &all) != nil || all == nil {
 		return nil, errors.New("not a JSON object")
 	}
-	all := make(map[string]json.RawMessage)
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return nil, errors.New("not JSON")
-		}
-		var value json.RawMessage
-		if dec.Decode(&value) != nil {
-			return nil, errors.New("not JSON")
-		}
-		if _, twice := all[name.(string)]; twice {
-			return nil, errors.New("a member comes twice")
-		}
-		all[name.(string)] = value
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, errors.New("not JSON")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than an object")
+	if countMembers(data) != len(all) {
+		return nil, errors.New("an object with a member twice")
 	}
 	return all, nil
+}
+
+// countMembers counts the members of what is known to be a JSON object: its colons.
+func countMembers(data []byte) (n int) {
+	depth, text := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		case c == ':' && depth == 1:
+			n++
+		}
+	}
+	return n
 }
 
 // grant is what the claims give, whether or not they hold now.

@@ -231,3 +231,15 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func TestMembers(t *testing.T) {
+	for text, want := range map[string]int{ // -1: refused
+		`{}`: 0, ` { "a" : 1 } `: 1, `{"a":{"b":1,"b":2},"c":[{"d":1}]}`: 2, `{"a:b":":","\":":"{\"x\":1}"}`: 2,
+		`{"a":1,"a":1}`: -1, `{"a":1,"\u0061":1}`: -1, `{"":1,"":1}`: -1, `null`: -1, `[]`: -1, `{"a":1}{}`: -1, `{"a"}`: -1, "": -1, "{\"a\":\"\xff\"}": -1,
+	} {
+		all, err := members([]byte(text))
+		if (err == nil) != (want >= 0) || err == nil && len(all) != want {
+			t.Errorf("%s: %d, %v", text, len(all), err)
+		}
+	}
+}
