@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,28 @@ func FuzzVerify(f *testing.F) {
 			t.Errorf("no JSON: %v", err)
 		}
 	})
+}
+
+// What a key is decides what it is for.
+func TestKeyFits(t *testing.T) {
+	for name, k := range map[string]key{
+		"HS256 HS384 HS512": {public: []byte(testSecret)},
+		"RS256 RS384 RS512": {public: rsaKey().Public()},
+		"ES256":             {public: ecKey().Public()},
+		"EdDSA":             {public: ed25519Key().Public()},
+		"RS256":             {public: rsaKey().Public(), alg: "RS256"},
+		"":                  {public: rsaKey().Public(), alg: "HS256"},
+	} {
+		for _, alg := range append([]string{"none", "PS256", ""}, algorithms...) {
+			if got, want := k.fits(alg, ""), alg != "" && slices.Contains(strings.Fields(name), alg); got != want {
+				t.Errorf("%q, %q: %v", name, alg, got)
+			}
+		}
+	}
+	k := key{id: "a", public: []byte(testSecret)}
+	if !k.fits("HS256", "a") || !k.fits("HS256", "") || k.fits("HS256", "b") {
+		t.Error("kid")
+	}
 }
 
 func TestMembers(t *testing.T) {

@@ -229,7 +229,12 @@ func TestSentryClosesTheExpired(t *testing.T) {
 				t.Errorf("it answers %q", answer)
 			}
 			life.Store(int64(100 * time.Hour))
-			g.clock.step(time.Second) // nobody tells the Sentry
+			g.clock.step(-2 * time.Hour)
+			g.look() // it is a long time now
+			if p.refresh("x"); len(p.ended) != 0 {
+				t.Error("it was closed early")
+			}
+			g.clock.step(2*time.Hour + time.Second) // nobody tells the Sentry
 			g.cause(ErrExpired)
 			eventually(t, "it is there again", func() bool { return p.ups.Load() == 2 })
 			if free.ups.Load() != 1 || len(free.ended) != 0 {
@@ -398,12 +403,12 @@ func TestRevocationWhileConnecting(t *testing.T) {
 	clock := newClock()
 	revs := NewRevocations(nil, RevocationOptions{Now: clock.now})
 	g := newGate(t, clock, revs, nil)
+	g.sentry.Close()                                                 // as if it had looked at all sockets just before this one was there
 	g.srv.Of("/").Use(func(next node.ConnectFunc) node.ConnectFunc { // runs after admit
 		return func(ctx context.Context, s *node.Socket) error {
 			if err := revs.Revoke(ctx, Revocation{User: "ann"}); err != nil {
 				return err
 			}
-			signal(g.sentry.wake)
 			return next(ctx, s)
 		}
 	})
