@@ -249,17 +249,18 @@ func TestPanicBeside(t *testing.T) {
 // answers are followed.
 func TestNotifications(t *testing.T) {
 	got := make(chan webhook.Request, 1000)
-	s := withHook(one(config.Namespace{Webhook: "w", Notify: []string{"connected", "disconnected"}}), func(_ context.Context, req webhook.Request) (webhook.Response, error) {
+	s := withHook(one(config.Namespace{Webhook: "w", Notify: []string{"connected", "disconnected"}, Routes: []config.Route{joinRoute("join", "*")}}), func(_ context.Context, req webhook.Request) (webhook.Response, error) {
 		got <- req
 		if req.Type == webhook.Connected {
 			return webhook.Response{Actions: []command.Command{{Kind: command.Emit, Event: "welcome"}}}, nil
 		}
-		return webhook.Response{Actions: []command.Command{{Kind: command.Emit, All: true, Event: "left"}}}, nil
+		return webhook.Response{Actions: []command.Command{{Kind: command.Emit, To: []string{"stay"}, Event: "left"}}}, nil
 	})
 	g := start(t, s, Options{}, node.Config{})
 	const clients = 20
 	stay := g.enter(t, "/", nil)
 	stay.hears(`["welcome"]`)
+	stay.answers(`{"rooms":["stay"]}`, "join", "stay")
 	<-got
 	for range clients {
 		p := g.enter(t, "/", nil)

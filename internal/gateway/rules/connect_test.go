@@ -18,12 +18,7 @@ import (
 // data returns what is known of a client.
 func (g *gateway) data(t testing.TB, ns string, p *guest) identity.Client {
 	t.Helper()
-	n, _ := g.srv.Lookup(ns)
-	s, ok := n.Socket(p.ID())
-	if !ok {
-		t.Fatal("no socket")
-	}
-	c, ok := node.Data[identity.Client](s)
+	c, ok := node.Data[identity.Client](g.socket(t, ns, p))
 	if !ok {
 		t.Fatal("the data is no Client")
 	}

@@ -150,6 +150,20 @@ func (g *gateway) refused(t testing.TB, ns string, auth any) string {
 	return ce.Message + " " + string(ce.Data)
 }
 
+// socket returns the socket of a client. One that recovers is told a moment before it
+// can be found.
+func (g *gateway) socket(t testing.TB, ns string, p *guest) (s *node.Socket) {
+	t.Helper()
+	eventually(t, "the socket is there", func() bool {
+		n, ok := g.srv.Lookup(ns)
+		if ok {
+			s, ok = n.Socket(p.ID())
+		}
+		return ok
+	})
+	return s
+}
+
 // emit sends an event without an ack.
 func (p *guest) emit(event string, values ...any) {
 	p.t.Helper()

@@ -23,15 +23,7 @@ func leaveRoute(event string, patterns ...string) config.Route {
 // roomsOf returns the rooms of a client but for its own.
 func (g *gateway) roomsOf(t testing.TB, ns string, p *guest) []string {
 	t.Helper()
-	n, ok := g.srv.Lookup(ns)
-	if !ok {
-		t.Fatal("no namespace", ns)
-	}
-	s, ok := n.Socket(p.ID())
-	if !ok {
-		t.Fatal("no socket")
-	}
-	list := slices.DeleteFunc(s.Rooms(), func(room string) bool { return room == p.ID() })
+	list := slices.DeleteFunc(g.socket(t, ns, p).Rooms(), func(room string) bool { return room == p.ID() })
 	slices.Sort(list)
 	return list
 }
