@@ -114,7 +114,7 @@ var foreign = map[string][]string{
 	"internal/gateway/webhook":  {"github.com/google/uuid"},
 	"internal/gateway/rules":    {"github.com/redis/go-redis/v9", "golang.org/x/time"},
 	"internal/gateway/api":      {"github.com/redis/go-redis/v9", "golang.org/x/time", "go.yaml.in/yaml/v3"},
-	"internal/gateway/observe":  {"github.com/prometheus/client_golang", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"},
+	"internal/gateway/observe":  {"github.com/prometheus/client_golang", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp", "go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"}, // the last two for the collector in its tests
 	"internal/gateway/adminui":  {"golang.org/x/crypto"},
 	"internal/servecmd":         {"github.com/alecthomas/kong"},
 
