@@ -38,6 +38,7 @@ type forwarder struct {
 	since   time.Time // when it has begun
 
 	now                         atomic.Int64 // requests under way
+	upgraded                    atomic.Int64 // when the last WebSocket was handed on, after srv.epoch
 	forwarded, relayed, badHops atomic.Uint64
 
 	noOwner, noSecret, busy, unreachable, slow, cut atomic.Uint64
@@ -233,7 +234,7 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request, sid string) bo
 		f.srv.engine.Overloaded(w, r)
 		return true
 	}
-	if f.srv.starting.Err() != nil { // shutting down
+	if f.srv.starting.Err() != nil || f.srv.draining.Load() && engine.IsUpgrade(r) {
 		f.now.Add(-1)
 		f.srv.engine.Overloaded(w, r)
 		return true
@@ -253,6 +254,26 @@ func (f *forwarder) serve(w http.ResponseWriter, r *http.Request, sid string) bo
 	h := &handover{f: f, owner: owner, address: address, key: key, w: w, r: r}
 	return h.serve()
 }
+
+// settle waits until no client is in the middle of an upgrade through this node,
+// which takes none on any more. Official clients whose probe breaks off just then
+// wait for a packet that never comes, until their ping timeout.
+func (f *forwarder) settle(ctx context.Context) {
+	left := upgradeTime - (time.Since(f.srv.epoch) - time.Duration(f.upgraded.Load()))
+	if f.upgraded.Load() == 0 || left <= 0 {
+		return
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// upgradeTime is how long an upgrade takes, from the first request to the last
+// packet: a noop comes every 100 ms.
+const upgradeTime = time.Second
 
 // addressOf returns where a node is reached, "" if it is not known. A node that has
 // only begun may get requests before it has heard of the others: those wait a moment.

@@ -511,6 +511,40 @@ func TestShutdownOfRelay(t *testing.T) {
 	}
 }
 
+// A node that drains hands on polls, and begins no upgrade that its end could break
+// off; one that has just begun it lets finish.
+func TestDrainOfRelay(t *testing.T) {
+	nodes := newMesh(t, 2, nil)
+	a, b := nodes[0], nodes[1]
+	p := a.poll(t)
+	p.connect(b)
+	w := a.poll(t).upgrade(b)
+	begun := time.Now()
+	if err := b.Drain(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if d := time.Since(begun); d < upgradeTime/2 {
+		t.Errorf("the drain ended %v after an upgrade had begun", d)
+	}
+	url := "ws" + strings.TrimPrefix(b.http.URL, "http") + "/socket.io/?EIO=4&transport=websocket&sid=" + p.sid
+	if ws, res, err := websocket.DefaultDialer.Dial(url, nil); err == nil || res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("an upgrade: %v", err)
+		if err == nil {
+			ws.Close()
+		}
+	}
+	if err := a.Emit(t.Context(), "news"); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.get(b); got != `42["news"]` {
+		t.Errorf("%q", got)
+	}
+	w.send("40")
+	if got := w.read(); !strings.HasPrefix(got, `40{"sid":"`) {
+		t.Errorf("the tunnel: %q", got)
+	}
+}
+
 // noSecret is a directory whose broker is away.
 type noSecret struct {
 	adapter.Adapter

@@ -414,6 +414,10 @@ func (srv *Server) directory() adapter.Directory {
 // reason "server shutting down" and the cause ErrDraining, after what the client
 // had sent before.
 //
+// WebSockets of other nodes' sessions are not handed on any more, so that clients
+// stay on polling for the moment; polls are, and so are those WebSockets that there
+// are, until Shutdown.
+//
 // Drain returns when no session is left, or with an error when ctx ends: those
 // sessions that are left then are Shutdown's. Calls may overlap: each lets clients
 // go at its own pace, and all return when none is left; so Drain(ctx, 0) ends a
@@ -429,6 +433,7 @@ func (srv *Server) Drain(ctx context.Context, perSecond float64) error {
 	for _, ns := range srv.all() {
 		ns.records.wait(ctx)
 	}
+	srv.forward.settle(ctx)
 	return nil
 }
 

@@ -49,6 +49,7 @@ func (h *handover) tunnel(res *http.Response, cancel context.CancelFunc) {
 		return
 	}
 	h.f.forwarded.Add(1)
+	h.f.upgraded.Store(int64(time.Since(h.f.srv.epoch)))
 	t := &tunnel{client: conn, owner: owner, early: buffered(rw.Reader), cancel: cancel}
 	head := h.switching(res)
 	f, tasks := h.f, &h.f.srv.tasks
