@@ -152,7 +152,7 @@ describe("console", () => {
     assert.match(await field(one, "log-status").textContent(), /older ones are gone/);
   });
 
-  it("shows when the connection is lost and comes back", async (t) => {
+  it("shows who has ended the connection", async (t) => {
     const page = await openConsole(t, cluster);
     const one = panel(page);
     await field(one, "transports").selectOption("websocket");
@@ -243,5 +243,19 @@ describe("console without the gateway's client", () => {
     await other.locator("#bundle-file").setInputFiles(join(CLIENT_DIR, "socket.io.min.js"));
     await other.getByText("The client is from socket.io.min.js.").waitFor();
     await connectPanel(panel(other));
+  });
+
+  it("shows that it tries again when the server is gone", async (t) => {
+    const page = await openConsole(t, cluster);
+    await page.locator("#bundle-file").setInputFiles(join(CLIENT_DIR, "socket.io.min.js"));
+    await page.getByText("The client is from socket.io.min.js.").waitFor();
+    const one = panel(page);
+    await field(one, "transports").selectOption("websocket");
+    await connectPanel(one);
+    await cluster.nodes[0].kill();
+    await shows(one, "disconnect", "transport");
+    await until("another attempt", async () => /again/.test(await field(one, "state-text").textContent()));
+    assert.equal(await field(one, "state").getAttribute("data-state"), "wait");
+    assert.ok(await field(one, "emit").isDisabled());
   });
 });
