@@ -63,13 +63,17 @@ type Gateway struct {
 }
 
 // New puts a gateway together, which is to be ended by Shutdown. It reads the files
-// that cfg names, and neither listens nor connects.
+// that cfg names, and neither listens nor connects. Where the process has no memory
+// limit (GOMEMLIMIT), it gets one that the control group allows (HRD-75).
 func New(cfg *config.Config, opts Options) (_ *Gateway, err error) {
 	g := &Gateway{opts: opts, leaving: make(chan struct{})}
 	g.cfg.Store(cfg)
 	id := nodeID(cfg)
 	if err := g.openLog(cfg, id); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if limit := listener.SetMemoryLimit(); limit > 0 { // before what takes its share of it is made
+		g.log.Info("memory limit", "bytes", limit)
 	}
 	if g.broker, err = newBroker(&cfg.Redis, g.log); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

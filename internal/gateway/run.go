@@ -10,8 +10,6 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-
-	"github.com/fanwire/fanwire/internal/listener"
 )
 
 const (
@@ -27,9 +25,6 @@ const (
 // is called instead of Start and Shutdown.
 func (g *Gateway) Run(ctx context.Context) error {
 	goredis.SetLogger(redisLog{g})
-	if limit := listener.SetMemoryLimit(); limit > 0 {
-		g.log.Info("memory limit", "bytes", limit) // HRD-75
-	}
 	if err := g.Start(ctx); err != nil {
 		return errors.Join(err, g.Shutdown(context.WithoutCancel(ctx)))
 	}
