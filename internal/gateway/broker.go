@@ -192,9 +192,14 @@ func (b *broker) start() error {
 }
 
 func (b *broker) close() error {
-	err := errors.Join(b.client.Close(), b.once.Close())
+	var errs []error
+	for _, c := range []goredis.UniversalClient{b.client, b.once} {
+		if err := c.Close(); err != nil && !errors.Is(err, goredis.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
 	if b.embedded != nil {
 		b.embedded.Close()
 	}
-	return err
+	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
@@ -24,7 +25,7 @@ func TestRedisTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer redis.Close()
+	t.Cleanup(redis.Close)
 	redis.RequireUserAuth("fanwire", "secret")
 	g := start(t, testConfig(withRules, func(c *config.Config) {
 		c.Redis.Addresses = []string{"rediss://" + redis.Addr()}
@@ -69,5 +70,23 @@ func TestRedisOptions(t *testing.T) {
 			continue
 		}
 		_ = client.Close()
+	}
+}
+
+// The end does not wait for a Redis that is away.
+func TestShutdownWithoutRedis(t *testing.T) {
+	redis := miniredis.RunT(t)
+	g := start(t, testConfig(withRules, func(c *config.Config) { c.Redis.Addresses = []string{redis.Addr()} }))
+	g.dial("/", client.Options{})
+	redis.Close()
+	begun := time.Now()
+	if err := g.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := g.Shutdown(t.Context()); err != nil {
+		t.Log(err)
+	}
+	if took := time.Since(begun); took > 8*time.Second {
+		t.Error("it took", took)
 	}
 }

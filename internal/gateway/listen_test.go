@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -16,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -145,67 +143,6 @@ func TestUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := next(t, heard); got != "hello" {
-		t.Error(got)
-	}
-}
-
-// systemd hands sockets over by name, or in order, and hears how things are.
-func TestSystemd(t *testing.T) {
-	var fds []int
-	for range 2 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := ln.(*net.TCPListener).File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = ln.Close()
-		fd, err := syscall.Dup(int(f.Fd())) // takeSockets closes it
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		fds = append(fds, fd)
-	}
-	if fds[1] != fds[0]+1 {
-		t.Skip("the descriptors are not in a row")
-	}
-	s, err := takeSockets(fds[0], 2, []string{"admin", "clients"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.take(adminRole) == nil || s[clientsRole] == nil || s.take(peersRole) != nil {
-		t.Error(s)
-	}
-	if err := s.none(); err == nil || !strings.Contains(err.Error(), clientsRole) {
-		t.Error("a socket that nobody takes:", err)
-	}
-
-	path := filepath.Join(t.TempDir(), "notify")
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	t.Setenv("NOTIFY_SOCKET", path)
-	if err := notify("RELOADING=1" + monotonic()); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 200)
-	_ = c.SetReadDeadline(time.Now().Add(patience))
-	n, err := c.Read(buf)
-	if err != nil || !bytes.HasPrefix(buf[:n], []byte("RELOADING=1\nMONOTONIC_USEC=")) {
-		t.Errorf("%q %v", buf[:n], err)
-	}
-	t.Setenv("WATCHDOG_USEC", "3000000")
-	t.Setenv("WATCHDOG_PID", "1")
-	if watchdogPeriod() != 0 {
-		t.Error("another's watchdog")
-	}
-	t.Setenv("WATCHDOG_PID", "")
-	if got := watchdogPeriod(); got != 1500*time.Millisecond {
 		t.Error(got)
 	}
 }
