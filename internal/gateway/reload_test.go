@@ -63,7 +63,10 @@ func TestReload(t *testing.T) {
 		"routes": func(c *config.Config) {
 			c.Namespaces[0].Routes = []config.Route{{Events: []string{"x"}, Webhook: "none"}}
 		},
-		"auth":    func(c *config.Config) { c.Auth.JWT.PublicKeyFile = "/none" },
+		"auth": func(c *config.Config) { // after the API, which is put back
+			c.Auth.JWT.PublicKeyFile = "/none"
+			c.API.Keys[0].Key = config.NewSecret("another key, of 32 bytes or more")
+		},
 		"api":     func(c *config.Config) { c.API.Keys = []config.APIKey{{Name: "a", Key: config.NewSecret("short")}} },
 		"webhook": func(c *config.Config) { c.Webhooks = map[string]config.Webhook{"w": {URL: "ftp://x"}} },
 		"limits":  func(c *config.Config) { c.Limits.HandshakeRate = -1 },

@@ -313,6 +313,7 @@ func TestTLSReload(t *testing.T) {
 		t.Errorf("3 broken files are said %d times", n)
 	}
 	f.write(t, "second")
+	name(f.trusting(t))
 	if got := name(f.trusting(t)); got != "second" || log.count("new certificate\"") != 1 {
 		t.Error(got, log.text.String())
 	}
