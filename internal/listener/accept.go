@@ -149,7 +149,7 @@ func (a *acceptor) wait() { a.wg.Wait() }
 // waits for the request, for an answer that comes before the question confuses
 // clients.
 func (a *acceptor) turnAway(nc net.Conn) {
-	if readWaiting(nc) {
+	if a.config == nil && readWaiting(nc) { // with TLS what waits is a handshake
 		answerBusy(nc)
 		_ = nc.Close()
 		return
