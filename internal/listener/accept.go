@@ -147,7 +147,7 @@ func (a *acceptor) wait() { a.wg.Wait() }
 // turnAway answers a connection that is refused. Where the request is here
 // already, or too many wait for theirs, that happens at once; otherwise a goroutine
 // waits for the request, for an answer that comes before the question confuses
-// clients.
+// clients. With TLS an answer costs a handshake: beyond maxRefusing there is none.
 func (a *acceptor) turnAway(nc net.Conn) {
 	if a.config == nil && readWaiting(nc) { // with TLS what waits is a handshake
 		answerBusy(nc)
