@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -137,6 +138,9 @@ func (g *Gateway) makeParts(cfg *config.Config) (err error) {
 		Logger:      g.log,
 		Version:     g.opts.Version,
 		Ready:       g.Ready,
+		Trace: func(r *http.Request, operation string) (*http.Request, func(error)) {
+			return g.watch.tracing.Serve(r, "api "+operation)
+		},
 	})
 	return err
 }

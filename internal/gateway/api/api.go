@@ -51,6 +51,9 @@ type Options struct {
 	// operation, one of [Operations] or "" for none, the status, and how long it took.
 	// It must not block.
 	Done func(operation string, status int, took time.Duration)
+	// Trace, if not nil, follows a request whose key is valid, under the name of its
+	// operation. end is called with the error it ended with, nil for none.
+	Trace func(r *http.Request, operation string) (traced *http.Request, end func(error))
 }
 
 // Operations returns the names of all operations, as in openapi.yaml.

@@ -81,6 +81,16 @@ func (c *call) serve() error {
 	if err := c.admit(); err != nil {
 		return err
 	}
+	return c.perform()
+}
+
+// perform does what the request asks for, which may.
+func (c *call) perform() (err error) {
+	if c.api.opts.Trace != nil {
+		var end func(error)
+		c.r, end = c.api.opts.Trace(c.r, c.route.name)
+		defer func() { end(err) }()
+	}
 	id, once := c.r.Header[idempotencyHeader]
 	once = once && c.r.Method == http.MethodPost
 	ctx := c.r.Context()

@@ -55,6 +55,22 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// Only who has a key has a say in traces.
+func TestTrace(t *testing.T) {
+	g := newCluster(t, 1).nodes[0]
+	var traced []string
+	g.api.opts.Trace = func(r *http.Request, operation string) (*http.Request, func(error)) {
+		return r, func(err error) { traced = append(traced, fmt.Sprint(operation, " ", err == nil)) }
+	}
+	for _, key := range []string{"", allKey + "x", readKey, allKey} {
+		g.do(t, key, "POST", "/v1/emit", `{"all":true,"event":"e"}`)
+	}
+	g.do(t, allKey, "POST", "/v1/emit", `{`)
+	if want := []string{"emit true", "emit false"}; !slices.Equal(traced, want) {
+		t.Errorf("traced %q, want %q", traced, want)
+	}
+}
+
 // A key is taken from one header only.
 func TestKeyInOtherPlaces(t *testing.T) {
 	g := newCluster(t, 1).nodes[0]
