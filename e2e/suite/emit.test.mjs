@@ -73,7 +73,7 @@ function suite(options, common) {
     await run(["news", "=n1 n3", "-r", "n1", "-r", "n3", "--volatile", "--no-compress"]);
     await run(["news", "=not n1", "--except", "n1"]);
     await run(["news", "=not n2", "-r", "all", "-x", "n2"]);
-    await run(["news", "=by id", "-r", sockets[2].id]);
+    await run(["news", "=by id", `--room=${sockets[2].id}`]); // it may begin with a dash
     await settle(sockets);
     const want = [
       ["everybody", "room", "n1 n3", "not n2"],
@@ -178,7 +178,7 @@ for (const [name, { options, args }] of Object.entries(CASES)) {
       await run("news", String(round), `@${file(300)}`, "-r", "r1");
       await run("news", String(round), "=volatile", "--volatile");
       await run("news", String(round), "=excepted", "-x", "r1");
-      await run("news", String(round), "=id", "-r", id);
+      await run("news", String(round), "=id", `--room=${id}`); // it may begin with a dash
       socket.io.uri = cluster.nodes[round % 2].url;
       const connected = event(socket, "connect");
       socket.connect();
