@@ -126,6 +126,9 @@ for (const language of ["node", "python"]) {
         assert.equal(rooms.rooms.find((r) => r.name === "room:api").sockets, 3);
         const { body: nodes } = await world.api("GET", "/v1/nodes", undefined, at);
         assert.deepEqual(nodes.nodes.map((n) => n.id), ["g1", "g2", "g3"]);
+        const { body: spaces } = await world.api("GET", "/v1/namespaces", undefined, at);
+        assert.ok(spaces.namespaces.find((n) => n.name === "/").sockets >= 3);
+        assert.equal((await world.api("POST", "/v1/server-emit", { event: "reload", args: [node] }, at)).status, 204);
 
         const seen = [];
         for (let cursor = ""; ;) {
@@ -209,6 +212,8 @@ for (const language of ["node", "python"]) {
       await ended;
       const error = await refused(socket);
       assert.equal(error.data.code, "token revoked");
+      const { body } = await world.api("GET", "/v1/revocations", undefined, { node: 1 });
+      assert.ok(JSON.stringify(body).includes(`bob-${language}`));
     });
 
     it("is slow or dead at nobody's cost but its clients'", async (t) => {
