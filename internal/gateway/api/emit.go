@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"net/http"
 
 	"github.com/fanwire/fanwire/internal/gateway/command"
@@ -18,38 +19,23 @@ const (
 
 // emit sends an event to clients, and collects their acks if that was asked.
 func (a *API) emit(c *call) error {
-	var w wait
-	cmd, err := c.single(command.Emit, &w)
-	if err != nil {
-		return err
-	}
-	if !w.ack {
-		if err := c.run(cmd); err != nil {
-			return err
-		}
-		return c.done()
-	}
-	ns, release, err := c.open(cmd.Namespace)
-	if err != nil {
-		return err
-	}
-	defer release()
-	ctx, cancel := context.WithTimeout(c.ctx, w.timeout)
-	defer cancel()
-	got := newAnswers()
-	for v, err := range node.CallAll[node.Args](ctx, cmd.Broadcast(ns), cmd.Event, cmd.Args.Args) {
-		if err := got.take(v, err); err != nil {
-			return err
-		}
-	}
-	return c.answer(http.StatusOK, got)
+	return c.send(command.Emit, func(ctx context.Context, ns *node.Namespace, cmd *command.Command) iter.Seq2[node.Args, error] {
+		return node.CallAll[node.Args](ctx, cmd.Broadcast(ns), cmd.Event, cmd.Args.Args)
+	})
 }
 
 // serverEmit sends an event to the other servers, and collects their answers if that
 // was asked.
 func (a *API) serverEmit(c *call) error {
+	return c.send(command.ServerEmit, func(ctx context.Context, ns *node.Namespace, cmd *command.Command) iter.Seq2[node.Args, error] {
+		return node.CallServers[node.Args](ctx, ns, cmd.Event, cmd.Args.Args)
+	})
+}
+
+// send runs the one command of the request, or asks by ask for what it is answered.
+func (c *call) send(kind command.Kind, ask func(context.Context, *node.Namespace, *command.Command) iter.Seq2[node.Args, error]) error {
 	var w wait
-	cmd, err := c.single(command.ServerEmit, &w)
+	cmd, err := c.single(kind, &w)
 	if err != nil {
 		return err
 	}
@@ -67,7 +53,7 @@ func (a *API) serverEmit(c *call) error {
 	ctx, cancel := context.WithTimeout(c.ctx, w.timeout)
 	defer cancel()
 	got := newAnswers()
-	for v, err := range node.CallServers[node.Args](ctx, ns, cmd.Event, cmd.Args.Args) {
+	for v, err := range ask(ctx, ns, &cmd) {
 		if err := got.take(v, err); err != nil {
 			return err
 		}
