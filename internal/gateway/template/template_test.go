@@ -28,7 +28,9 @@ func TestExpand(t *testing.T) {
 		"{socket}{namespace}{event}":       "s1/tenant/7say",
 		"t-{path.id}-{claims.org.id}":      "t-7-42",
 		`{claims."https://app.example/t"}`: "t1",
+
 		"{data.team}/{args.0}/{args.1.room.name}": "red/lobby/x*y",
+
 		"{{user}}":   "{user}",
 		"{{{user}}}": "{ann}",
 		"a}}b{{":     "a}b{",
