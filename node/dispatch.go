@@ -219,7 +219,7 @@ func (c *client) recovered(where string) {
 
 func (c *client) panicked(where string, v any) {
 	c.srv.countPanic(where)
-	c.srv.log.Error("panic in a handler", "where", where, "session", shortID(c.sess.ID()), "panic", v, "stack", string(debug.Stack()))
+	c.srv.log.Error("panic in a handler", "where", where, "sid", shortID(c.sess.ID()), "panic", v, "stack", string(debug.Stack()))
 	c.mu.Lock()
 	for _, s := range c.sockets {
 		s.queue = queue{}
