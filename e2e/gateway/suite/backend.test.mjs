@@ -207,10 +207,11 @@ for (const language of ["node", "python"]) {
       const { url } = world.gateways[2];
       const socket = await connect(t, url, { nsp: "/members", auth: { token: await world.token({ alg: "HS256", sub: `bob-${language}`, team: "red" }) } });
       const ended = event(socket, "disconnect");
+      const refusal = refused(socket); // it tries again at once, perhaps before the API has answered
       const { status } = await world.api("POST", "/v1/revocations", { user: `bob-${language}` }, { node: 0 });
       assert.ok(status < 300, `status ${status}`);
       await ended;
-      const error = await refused(socket);
+      const error = await refusal;
       assert.equal(error.data.code, "token revoked");
       const { body } = await world.api("GET", "/v1/revocations", undefined, { node: 1 });
       assert.ok(JSON.stringify(body).includes(`bob-${language}`));
