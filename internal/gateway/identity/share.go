@@ -54,7 +54,11 @@ func (r *Revocations) write(ctx context.Context, w write) error {
 	delete(r.pending, member)
 	r.mu.Unlock()
 	r.saw(n)
-	return nil
+	if r.known.has(w.r) {
+		return nil
+	}
+	// Another has taken its place meanwhile, and may have been written first.
+	return r.rdb.ZRem(ctx, r.list, member).Err()
 }
 
 // saw notes that change n is known, and has Redis read again if one before is not.
