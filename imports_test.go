@@ -30,7 +30,7 @@ const module = "github.com/fanwire/fanwire"
 //	      |   \      /    |               |
 //	1  engine  adapter    |               |            node/internal/engine; the contract between nodes
 //	      |        |      |               |
-//	0  protocol/engineio, socketio, msgpack; internal/args, internal/listener
+//	0  protocol/engineio, socketio, msgpack; internal/args, listener, buildinfo
 //
 // A row ending in /... is for all packages below. To add an arrow, change the
 // decision first and say why.
@@ -41,6 +41,8 @@ var picture = map[string][]string{
 	"protocol/testdata": {},                    // the vectors
 	"internal/args":     {"protocol/socketio"},
 	"internal/listener": {},
+
+	"internal/buildinfo": {},
 
 	"node/internal/engine":   {"protocol/engineio"},
 	"client/internal/engine": {"protocol/engineio"},
@@ -69,12 +71,12 @@ var picture = map[string][]string{
 	"internal/gateway/console":  {},
 
 	"internal/emitcmd":  {"adapter/redis"},
-	"internal/servecmd": {"internal/gateway", "internal/gateway/config", "internal/gateway/identity"},
+	"internal/servecmd": {"internal/gateway", "internal/gateway/config", "internal/gateway/identity", "internal/buildinfo"},
 
-	".":            {"internal/demo", "internal/emitcmd", "internal/servecmd"},
+	".":            {"internal/demo", "internal/emitcmd", "internal/servecmd", "internal/buildinfo"},
 	"docs":         {}, // examples only
-	"loadtest":     {"client"},
-	"loadtest/...": {"client", "loadtest/..."},
+	"loadtest":     {"client", "internal/buildinfo"},
+	"loadtest/...": {"client", "loadtest/...", "internal/buildinfo"},
 	"e2e/...":      {"client", "node", "adapter", "adapter/redis", "internal/listener", "protocol/...", "e2e/...", "internal/gateway/adminui", "internal/gateway/console", "internal/gateway/config"},
 }
 
@@ -93,6 +95,8 @@ var testsMayNot = map[string][]string{
 	"internal/args":     notProtocol,
 	"internal/listener": notProtocol,
 	"adapter/redis":     {"node"},
+
+	"internal/buildinfo": slices.Concat(notProtocol, []string{"protocol/..."}),
 }
 
 var notProtocol = testsMay[:len(testsMay)-1]

@@ -3,24 +3,21 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/fanwire/fanwire/internal/buildinfo"
 	"github.com/fanwire/fanwire/internal/demo"
 	"github.com/fanwire/fanwire/internal/emitcmd"
 	"github.com/fanwire/fanwire/internal/servecmd"
 )
-
-// version is set by release builds (-ldflags "-X main.version=v1.2.3").
-var version string
 
 type cli struct {
 	Demo    demoCmd         `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
@@ -28,7 +25,7 @@ type cli struct {
 	Serve   servecmd.Serve  `cmd:"" help:"Run a node of the gateway: a server for backends in any language."`
 	Config  servecmd.Config `cmd:"" help:"Show and check the configuration of the gateway."`
 	Token   servecmd.Token  `cmd:"" help:"Make a token with which a client can connect to the gateway, for trying things out."`
-	Version versionCmd      `cmd:"" help:"Print the version."`
+	Version versionCmd      `cmd:"" help:"Print the version, the revision of the source and what built it."`
 }
 
 type demoCmd struct {
@@ -48,22 +45,18 @@ func (c *demoCmd) Run(ctx context.Context, out io.Writer) error {
 	}, out, c.JSON)
 }
 
-type versionCmd struct{}
-
-func (versionCmd) Run(_ context.Context, out io.Writer) error {
-	_, err := fmt.Fprintf(out, "fanwire %s (%s %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+type versionCmd struct {
+	JSON bool `name:"json" help:"Print a JSON object."`
 }
 
-// buildVersion is the release, or what the Go command knows of the build.
-func buildVersion() string {
-	if version != "" {
-		return version
+// Run prints what is known of the build, the revision short; as JSON in full.
+func (c *versionCmd) Run(_ context.Context, out io.Writer) error {
+	info := buildinfo.Read()
+	if c.JSON {
+		return json.NewEncoder(out).Encode(info)
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
+	_, err := fmt.Fprintf(out, "fanwire %v\n", info)
+	return err
 }
 
 func main() {
@@ -90,7 +83,7 @@ func untilSignal() context.Context {
 // failed, 2 for a wrong command line.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	done := -1 // the code with which --help ends
-	parser, err := kong.New(&cli{Serve: servecmd.NewServe(buildVersion()), Config: servecmd.NewConfig()},
+	parser, err := kong.New(&cli{Serve: servecmd.NewServe(buildinfo.Read()), Config: servecmd.NewConfig()},
 		kong.Name("fanwire"),
 		kong.Description("A Socket.IO cluster in Go."),
 		kong.Writers(stdout, stderr),

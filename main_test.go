@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fanwire/fanwire/internal/buildinfo"
 )
 
 const childEnv = "FANWIRE_TEST_CHILD"
@@ -33,7 +35,8 @@ func TestCommandLine(t *testing.T) {
 		code int
 		want string // in the output or on standard error
 	}{
-		{"version", 0, "fanwire "},
+		{"version", 0, "fanwire " + buildinfo.Read().String() + "\n"},
+		{"version --json", 0, `{"version":"`},
 		{"--help", 0, "demo"},
 		{"demo --help", 0, "--client-dir"},
 		{"", 2, "expected one of"},

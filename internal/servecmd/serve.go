@@ -7,20 +7,21 @@ import (
 	"io"
 	"os"
 
+	"github.com/fanwire/fanwire/internal/buildinfo"
 	"github.com/fanwire/fanwire/internal/gateway"
 	"github.com/fanwire/fanwire/internal/gateway/config"
 )
 
 // Serve is the command `fanwire serve`, for kong. Make it with [NewServe].
 type Serve struct {
-	Flags   `embed:""`
-	JSON    bool   `name:"json" help:"Print where it listens as one JSON object per line."`
-	version string // of the program
+	Flags `embed:""`
+	JSON  bool `name:"json" help:"Print where it listens as one JSON object per line."`
+	build buildinfo.Info
 }
 
-// NewServe returns the command with a flag for every setting. version is shown to
-// operators.
-func NewServe(version string) Serve { return Serve{Flags: NewFlags(), version: version} }
+// NewServe returns the command with a flag for every setting. Operators are told what
+// build it is: in the log, the metrics, traces, and on the pages of the admin port.
+func NewServe(build buildinfo.Info) Serve { return Serve{Flags: NewFlags(), build: build} }
 
 // Run serves until ctx ends, which is no error; then it drains (HRD-70). SIGHUP loads
 // the configuration again. Where it listens goes to out, the log to standard error.
@@ -37,11 +38,12 @@ func (c *Serve) Run(ctx context.Context, out io.Writer) error {
 		LogTo:   os.Stderr,
 		Load:    func() (*config.Config, error) { return c.Load(warn) },
 		Started: func(list []gateway.Endpoint) { told = c.tell(out, list) },
-		Version: c.version,
+		Version: c.build.Version, Revision: c.build.Commit(),
 	})
 	if err != nil {
 		return err
 	}
+	g.Logger().Info("starting", "version", c.build.Version, "revision", c.build.Commit(), "go", c.build.Go)
 	for _, p := range warnings {
 		warn(p)
 	}
