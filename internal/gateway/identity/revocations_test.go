@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -351,6 +352,51 @@ func TestRevocationsThatRedisHasLost(t *testing.T) {
 		list, _ := server.ZMembers("fanwire:revoked:{socket.io}")
 		return len(list) == 3
 	})
+}
+
+// What is revoked while all is being read does not get lost in the count: Redis could
+// lose it then without anybody noticing.
+func TestRevocationsDuringALoad(t *testing.T) {
+	server := miniredis.RunT(t)
+	rdb := dialRedis(t, server.Addr())
+	r := NewRevocations(rdb, RevocationOptions{Now: newClock().now}) // not started: only the test reads and writes
+	once := sync.OnceFunc(func() {
+		if err := r.Revoke(t.Context(), tokenRevoked("meanwhile")); err != nil {
+			t.Error(err)
+		}
+	})
+	rdb.AddHook(beforeCommand{"zrangebyscore", once})
+	if err := r.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	server.FlushAll()
+	if err := r.tend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if list, _ := server.ZMembers(r.list); len(list) != 1 {
+		t.Errorf("Redis has %v", list)
+	}
+}
+
+// beforeCommand calls a function before each command of a name.
+type beforeCommand struct {
+	name string
+	call func()
+}
+
+func (b beforeCommand) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (b beforeCommand) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+
+func (b beforeCommand) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		if cmd.Name() == b.name {
+			b.call()
+		}
+		return next(ctx, cmd)
+	}
 }
 
 // A message that was missed is noticed by its number, or at the next look.

@@ -88,9 +88,31 @@ func (r *Revocations) take(rev Revocation) {
 func (r *Revocations) load(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*redisWait)
 	defer cancel()
+	r.mu.Lock()
+	from := r.seen
+	r.stale = false // what is missed from here on makes it so again
+	r.mu.Unlock()
+	n, err := r.loadAll(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case err != nil:
+		r.stale = true
+		return err
+	case r.seen == from: // also when Redis has lost its number and counts anew
+		r.seen = n
+	default: // changes were heard meanwhile: n is older than they are, or knows more
+		r.seen = max(r.seen, n)
+	}
+	r.loaded = true
+	return nil
+}
+
+// loadAll returns the number of changes that is known by what it has read.
+func (r *Revocations) loadAll(ctx context.Context) (int64, error) {
 	n, err := r.changes(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	before := r.List()
 	ends := make(map[string]int64)
@@ -100,7 +122,7 @@ func (r *Revocations) load(ctx context.Context) error {
 			Min: from, Max: "+inf", Offset: page * loadPage, Count: loadPage,
 		}).Result()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for _, z := range list {
 			r.loadOne(z, ends)
@@ -114,10 +136,7 @@ func (r *Revocations) load(ctx context.Context) error {
 			r.later(write{r: rev})
 		}
 	}
-	r.mu.Lock()
-	r.seen, r.stale, r.loaded = n, false, true
-	r.mu.Unlock()
-	return nil
+	return n, nil
 }
 
 func (r *Revocations) loadOne(z goredis.Z, ends map[string]int64) {
