@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// balancer is HAProxy with the recipe that reads the node from the session id, and
-// its admin socket.
+// balancer is HAProxy with the recipe that reads the node from the session id, in
+// which the addresses and names of the nodes are put, and its admin socket.
 type balancer struct {
 	*process
 	url, admin string
@@ -23,21 +23,21 @@ type balancer struct {
 
 func startBalancer(t testing.TB, nodes []*server) *balancer {
 	t.Helper()
-	file := "../balancers/haproxy-sid.cfg"
+	file := "haproxy-sid.cfg"
 	if *officialFlag != "" {
-		file = "../balancers/haproxy-cookie.cfg"
+		file = "haproxy-cookie.cfg"
 	}
-	recipe, err := os.ReadFile(file)
+	recipe, err := os.ReadFile(filepath.Join("..", "..", "docs", "balancers", file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := freePort(t)
-	var servers, use []string
-	for _, n := range nodes {
-		servers = append(servers, fmt.Sprintf("server %s %s", n.id, n.host()))
-		use = append(use, fmt.Sprintf("use-server %s if { urlp(sid) -m end .%s }", n.id, n.id))
+	places := []string{"bind :8080", "bind 127.0.0.1:" + port}
+	for i, n := range nodes {
+		name := fmt.Sprintf("node%d", i+1)
+		places = append(places, name+":3000", n.host(), name, n.id)
 	}
-	text := strings.NewReplacer("@port@", port, "@servers@", strings.Join(servers, "\n    "), "@useServers@", strings.Join(use, "\n    ")).Replace(string(recipe))
+	text := strings.NewReplacer(places...).Replace(string(recipe))
 	dir := t.TempDir()
 	admin := filepath.Join(dir, "admin")
 	text = strings.Replace(text, "global\n", "global\n    stats socket "+admin+" level admin\n", 1)

@@ -1,20 +1,43 @@
-// Balancers in front of the nodes, with the configurations that operators are
-// told to use.
+// Balancers in front of the nodes, with the very files of docs/balancers that
+// operators are told to use.
 
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { E2E, OUT, Process, withFreePort } from "./process.mjs";
+import { OUT, Process, REPO, withFreePort } from "./process.mjs";
 import { until } from "./wait.mjs";
 
-// RECIPES are the programs and their configurations, from which @name@ is filled in.
-const RECIPES = {
-  "haproxy-cookie": { file: "haproxy-cookie.cfg", command: (config) => ["haproxy", "-db", "-f", config] },
-  "haproxy-sid": { file: "haproxy-sid.cfg", command: (config) => ["haproxy", "-db", "-f", config] },
-  "haproxy-roundrobin": { file: "haproxy-roundrobin.cfg", command: (config) => ["haproxy", "-db", "-f", config] },
-  "nginx-roundrobin": { file: "nginx-roundrobin.conf", command: (config) => ["nginx", "-c", config] },
-  "nginx-sid": { file: "nginx-sid.conf", command: (config) => ["nginx", "-c", config] },
+const FOLDER = join(REPO, "docs", "balancers");
+
+// PROGRAMS tell by the first part of a recipe's name how its file is called, which
+// places of this machine it needs besides (of its text and a folder), and how the
+// program is run with it in the foreground.
+const PROGRAMS = {
+  haproxy: {
+    extension: "cfg",
+    command: (config) => ["haproxy", "-db", "-f", config],
+  },
+  nginx: {
+    extension: "conf",
+    places: (text, dir) => {
+      const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${dir}/${name};`);
+      return `user root;\npid ${dir}/nginx.pid;\nerror_log stderr warn;\n${text.replace("http {", `http { ${temp.join(" ")}`)}`;
+    },
+    command: (config) => ["nginx", "-g", "daemon off;", "-c", config],
+  },
 };
+
+// place puts a recipe on this machine: it changes the addresses of the nodes and of
+// the listener, and nothing else. Nodes of tests that are not called node1, node2 and
+// node3 have their names put in too.
+function place(text, nodes, port) {
+  nodes.forEach(({ id, url }, i) => {
+    const name = `node${i + 1}`;
+    text = text.replaceAll(`${name}:3000`, new URL(url).host);
+    if (id !== name) text = text.replaceAll(name, id);
+  });
+  return text.replaceAll(/(^ *(?:bind|listen)) :?8080/gm, `$1 127.0.0.1:${port}`);
+}
 
 export class Balancer {
   static async start(nodes, recipe = "haproxy-cookie") {
@@ -29,10 +52,11 @@ export class Balancer {
 
   async #launch(port, nodes, recipe) {
     this.port = port;
-    const { file, command } = RECIPES[recipe];
+    const { extension, places = (text) => text, command } = PROGRAMS[recipe.split("-")[0]];
+    const file = `${recipe}.${extension}`;
     const dir = mkdtempSync(join(OUT, "balancer-"));
     const config = join(dir, file);
-    writeFileSync(config, fill(file, { port, dir, ...values(nodes) }));
+    writeFileSync(config, places(place(readFileSync(join(FOLDER, file), "utf8"), nodes, port), dir));
     const [program, ...args] = command(config);
     this.process = new Process(recipe, program, args);
     await until("an answer through the balancer", () => this.#answers());
@@ -47,22 +71,4 @@ export class Balancer {
   async stop() {
     await this.process.stop("SIGTERM");
   }
-}
-
-// values are what the configurations say of the nodes.
-function values(nodes) {
-  const hosts = nodes.map(({ id, url }) => ({ id, host: new URL(url).host }));
-  const lines = (line) => hosts.map(line).join("\n    ");
-  const next = (i) => hosts[(i + 1) % hosts.length].host;
-  return {
-    servers: lines(({ id, host }) => `server ${id} ${host}`),
-    useServers: lines(({ id }) => `use-server ${id} if { urlp(sid) -m end .${id} }`),
-    map: lines(({ id }) => `~\\.${id}$ ${id};`),
-    pool: lines(({ host }) => `server ${host} max_fails=1 fail_timeout=2s;`),
-    upstreams: lines(({ id, host }, i) => `upstream ${id} { server ${host} max_fails=0; server ${next(i)} backup; keepalive 32; }`),
-  };
-}
-
-function fill(file, all) {
-  return readFileSync(join(E2E, "balancers", file), "utf8").replace(/@(\w+)@/g, (_, name) => all[name]);
 }
