@@ -75,8 +75,8 @@ var picture = map[string][]string{
 
 	".":            {"internal/demo", "internal/emitcmd", "internal/servecmd", "internal/buildinfo"},
 	"docs":         {}, // examples only
-	"loadtest":     {"client", "internal/buildinfo"},
-	"loadtest/...": {"client", "loadtest/...", "internal/buildinfo"},
+	"loadtest":     {"client", "loadtest/...", "internal/buildinfo"},
+	"loadtest/...": {"client", "loadtest/...", "adapter/redis", "protocol/socketio", "protocol/msgpack", "internal/buildinfo"}, // to publish over Redis; to choose the client's parser
 	"e2e/...":      {"client", "node", "adapter", "adapter/redis", "internal/listener", "protocol/...", "e2e/...", "internal/gateway/adminui", "internal/gateway/console", "internal/gateway/config"},
 }
 
@@ -122,8 +122,10 @@ var foreign = map[string][]string{
 	"internal/gateway/adminui":  {"golang.org/x/crypto"},
 	"internal/servecmd":         {"github.com/alecthomas/kong"},
 
-	".":       {"github.com/alecthomas/kong"},
-	"e2e/...": {"github.com/redis/go-redis/v9", "github.com/gorilla/websocket", "golang.org/x/sys"},
+	".":            {"github.com/alecthomas/kong"},
+	"loadtest":     {"github.com/alecthomas/kong"},
+	"loadtest/...": {"github.com/HdrHistogram/hdrhistogram-go", "go.yaml.in/yaml/v3", "golang.org/x/sys", "github.com/redis/go-redis/v9", "github.com/alecthomas/kong"},
+	"e2e/...":      {"github.com/redis/go-redis/v9", "github.com/gorilla/websocket", "golang.org/x/sys"},
 }
 
 // foreignInTests is for the test files of all packages.

@@ -1,0 +1,115 @@
+package ledger
+
+import "slices"
+
+// slot is the state of one stream at one receiver. It is guarded by the receiver's
+// shard.
+type slot struct {
+	next uint32 // all below it have been met: received, or noted in more
+	seen uint32 // one above the highest that was received
+	more *more  // nil while everything comes in order
+}
+
+// more is what a slot needs when not everything does.
+type more struct {
+	missing gaps   // expected, and lost unless they still come
+	excused gaps   // expected, but not lost if they do not come
+	absent  []span // sent while the receiver was no member
+}
+
+type span struct{ from, to uint32 }
+
+func (s *slot) get() *more {
+	if s.more == nil {
+		s.more = new(more)
+	}
+	return s.more
+}
+
+// receive accounts for a message that is not the next one of a firm member. It reports
+// whether it is the first copy of one that is due.
+func (s *slot) receive(seq uint32, m *seat, t *Tally) bool {
+	switch {
+	case seq >= s.next && !m.nominal:
+		t.Unexpected++ // sent after we had left
+		return false
+	case seq >= s.next:
+		s.pass(seq, m.firm)
+		s.next = seq + 1
+	case s.more == nil:
+		t.Duplicated++
+		return false
+	case s.more.missing.take(seq) || s.more.excused.take(seq):
+	case s.more.isAbsent(seq):
+		t.Unexpected++
+		return false
+	default:
+		t.Duplicated++
+		return false
+	}
+	if seq < s.seen {
+		t.OutOfOrder++
+	} else {
+		s.seen = seq + 1
+	}
+	return true
+}
+
+// pass notes that what is below to has not come.
+func (s *slot) pass(to uint32, firm bool) {
+	if s.next >= to {
+		return
+	}
+	if firm {
+		s.get().missing.add(s.next, to)
+	} else {
+		s.get().excused.add(s.next, to)
+	}
+	s.next = to
+}
+
+// passAbsent notes that what is below to was not for the receiver.
+func (s *slot) passAbsent(to uint32) {
+	if s.next < to {
+		s.get().absent = append(s.get().absent, span{s.next, to})
+		s.next = to
+	}
+}
+
+func (m *more) isAbsent(seq uint32) bool {
+	i, _ := slices.BinarySearchFunc(m.absent, seq, func(s span, seq uint32) int {
+		if s.to <= seq {
+			return -1
+		}
+		return 1
+	})
+	return i < len(m.absent) && m.absent[i].from <= seq
+}
+
+// excuse makes one message one that need not come, if it has not.
+func (s *slot) excuse(seq uint32, m *seat) {
+	switch {
+	case !m.nominal && seq >= s.next: // not for us
+	case seq >= s.next:
+		s.pass(seq, m.firm)
+		s.get().excused.add(seq, seq+1)
+		s.next = seq + 1
+	case s.more != nil && s.more.missing.take(seq):
+		s.more.excused.add(seq, seq+1)
+	}
+}
+
+// open counts what has not come, if end messages were sent.
+func (s *slot) open(end uint32, m *seat) (lost, excused int64) {
+	if s.more != nil {
+		lost, excused = s.more.missing.count(), s.more.excused.count()
+	}
+	if tail := int64(end) - int64(s.next); tail > 0 && m.nominal {
+		if m.firm {
+			lost += tail
+		} else {
+			excused += tail
+		}
+	}
+	return lost, excused
+}
