@@ -23,6 +23,7 @@ type cli struct {
 	Demo    demoCmd         `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
 	Emit    emitcmd.Command `cmd:"" help:"Send an event to the clients of a cluster, or make them join, leave or disconnect."`
 	Serve   servecmd.Serve  `cmd:"" help:"Run a node of the gateway: a server for backends in any language."`
+	Health  servecmd.Health `cmd:"" help:"Ask the node of the gateway on this machine whether it lives, or is ready. The exit code is 0 or 1."`
 	Config  servecmd.Config `cmd:"" help:"Show and check the configuration of the gateway."`
 	Token   servecmd.Token  `cmd:"" help:"Make a token with which a client can connect to the gateway, for trying things out."`
 	Version versionCmd      `cmd:"" help:"Print the version, the revision of the source and what built it."`
@@ -83,7 +84,7 @@ func untilSignal() context.Context {
 // failed, 2 for a wrong command line.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	done := -1 // the code with which --help ends
-	parser, err := kong.New(&cli{Serve: servecmd.NewServe(buildinfo.Read()), Config: servecmd.NewConfig()},
+	parser, err := kong.New(&cli{Serve: servecmd.NewServe(buildinfo.Read()), Health: servecmd.NewHealth(), Config: servecmd.NewConfig()},
 		kong.Name("fanwire"),
 		kong.Description("A Socket.IO cluster in Go."),
 		kong.Writers(stdout, stderr),

@@ -73,6 +73,9 @@ func TestCommandLine(t *testing.T) {
 		{"emit --redis=127.0.0.1:1 e @/does/not/exist", 1, "no such file"},
 		{"emit --redis=127.0.0.1:1 e -", 1, "standard input is not one JSON value"},
 
+		{"health --help", 0, "--ready"},
+		{"health --admin.address=127.0.0.1:1", 1, "http://127.0.0.1:1/healthz: dial tcp 127.0.0.1:1"},
+
 		{"config", 2, "expected one of"},
 		{"config defaults", 0, "adapter: classic"},
 		{"config docs", 0, "`redis.adapter`"},

@@ -79,6 +79,10 @@ func placeholder(s config.Setting) string {
 // Load loads the configuration, and does so anew each time. It reads the environment of
 // the process. Warn may be nil; see [config.Sources].
 func (f *Flags) Load(warn func(config.Problem)) (*config.Config, error) {
+	return config.Load(f.sources(warn))
+}
+
+func (f *Flags) sources(warn func(config.Problem)) config.Sources {
 	s := config.Sources{File: f.File, Environ: os.Environ(), Flags: make(map[string][]string), Warn: warn}
 	v := reflect.ValueOf(f.Plugins[0]).Elem()
 	i := 0
@@ -98,7 +102,7 @@ func (f *Flags) Load(warn func(config.Problem)) (*config.Config, error) {
 		}
 		i++
 	}
-	return config.Load(s)
+	return s
 }
 
 // texts is what a flag was given, each time.

@@ -1,6 +1,6 @@
 // Package servecmd is the commands of the gateway: `fanwire serve`, which runs it,
-// `fanwire config`, which tells about its configuration, and `fanwire token`, which makes
-// a token.
+// `fanwire health`, which asks a running node, `fanwire config`, which tells about its
+// configuration, and `fanwire token`, which makes a token.
 package servecmd
 
 import (

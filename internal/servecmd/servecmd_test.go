@@ -22,8 +22,9 @@ func run(t *testing.T, args ...string) (out string, err error) {
 	done := false
 	cli := struct {
 		Config Config `cmd:""`
+		Health Health `cmd:""`
 		Token  Token  `cmd:""`
-	}{Config: NewConfig()}
+	}{Config: NewConfig(), Health: NewHealth()}
 	parser, err := kong.New(&cli,
 		kong.Writers(&stdout, &stdout),
 		kong.Exit(func(int) { done = true }),

@@ -39,12 +39,7 @@ type Origin struct {
 // Its error is [Problems] with everything that is wrong. It reads files: the named one,
 // those with secrets, and to check them certificates and keys.
 func Load(s Sources) (*Config, error) {
-	l := newLoader(s.Warn)
-	if s.File != "" {
-		l.file(s.File)
-	}
-	l.environ(s.Environ)
-	l.flags(s.Flags)
+	l := read(s)
 	if l.emit && len(l.cfg.Redis.Addresses) == 0 && l.warn != nil {
 		l.warn(Problem{Source: emitVariable, Message: "is for fanwire emit; a node reads " + emitVariable + "_ADDRESSES"})
 	}
@@ -55,6 +50,26 @@ func Load(s Sources) (*Config, error) {
 		return nil, err
 	}
 	return l.cfg, nil
+}
+
+// Peek reads the sources as Load does and returns what could be read, also when
+// something is wrong: its error tells what could not be read, and there is the default
+// in its place. What is against the rules of a setting is no error here. It is for those
+// who ask a running node something, whose files may have changed since it read them.
+func Peek(s Sources) (*Config, error) {
+	l := read(s)
+	return l.cfg, l.problems.err()
+}
+
+// read is one run over the sources, without looking at the whole.
+func read(s Sources) *loader {
+	l := newLoader(s.Warn)
+	if s.File != "" {
+		l.file(s.File)
+	}
+	l.environ(s.Environ)
+	l.flags(s.Flags)
+	return l
 }
 
 // loader is one run of Load.

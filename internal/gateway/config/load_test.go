@@ -260,3 +260,17 @@ func TestUnknownVariables(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
+
+// A look at a configuration that is wrong tells what is right in it.
+func TestPeek(t *testing.T) {
+	cfg, err := Peek(Sources{
+		Environ: []string{"FANWIRE_ADMIN_ADDRESS=127.0.0.1:9", "FANWIRE_REDIS_MODE=odd", "FANWIRE_NONSENSE=1"},
+		Flags:   map[string][]string{"drain.delay": {"soon"}, "listen.address": {":7"}},
+	})
+	if cfg.Admin.Address != "127.0.0.1:9" || cfg.Listen.Address != ":7" || cfg.Drain.Delay != Defaults().Drain.Delay {
+		t.Errorf("%+v", cfg)
+	}
+	if err == nil || !strings.HasPrefix(err.Error(), "2 problems") {
+		t.Error(err)
+	}
+}
