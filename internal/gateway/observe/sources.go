@@ -58,7 +58,7 @@ var nodeMetrics = []metric[node.Stats]{
 	counters("fanwire_recoveries_total", "Clients that came back to continue their session, by result.", "result",
 		func(s *node.Stats, put put) {
 			put(float64(s.Recovered), "recovered")
-			putKnown(put, s.NotRecovered, "no session", "events lost", "overrun", "error")
+			putKnown(put, s.NotRecovered, "no session", "events lost", "overrun", "declined", "error")
 		}),
 	counter("fanwire_replayed_events_total", "Events that were sent to clients that had missed them.", func(s *node.Stats) uint64 { return s.Replayed }),
 	counter("fanwire_session_records_failed_total", "Times that the record of a session could not be written.", func(s *node.Stats) uint64 { return s.RecordsFailed }),

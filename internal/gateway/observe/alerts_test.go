@@ -1,0 +1,163 @@
+package observe
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	alertsFile     = "../../../helm/files/alerts.yaml"
+	alertsTests    = "../../../helm/files/alerts_test.yaml"
+	operationsFile = "../../../docs/operations.md"
+)
+
+func readText(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Each alert is complete, tested, and told of in docs/operations.md.
+func TestAlerts(t *testing.T) {
+	text, tests, page := readText(t, alertsFile), readText(t, alertsTests), readText(t, operationsFile)
+	blocks := regexp.MustCompile(`(?m)^ +- (?:alert|record): `).Split(text, -1)[1:]
+	var names []string
+	for _, block := range blocks {
+		name, body, _ := strings.Cut(block, "\n")
+		if strings.Contains(name, ":") { // a record
+			continue
+		}
+		names = append(names, name)
+		for _, pattern := range []string{
+			`labels: { severity: (critical|warning|info) }`, ` summary: .+`, ` description: .+`,
+			` runbook_url: https://github.com/fanwire/fanwire/blob/main/docs/operations.md#` + strings.ToLower(name) + "\n",
+		} {
+			if !regexp.MustCompile(pattern).MatchString(body) {
+				t.Errorf("%s does not have %q", name, pattern)
+			}
+		}
+		if !strings.Contains(tests, `alertname="`+name+`", alertstate="firing", severity=`) {
+			t.Errorf("no test in which %s fires", name)
+		}
+		severity := regexp.MustCompile(`severity: (\w+)`).FindStringSubmatch(body)[1]
+		if !strings.Contains(page, "\n### "+name+"\n\n"+severity+". ") {
+			t.Errorf("docs/operations.md has no section %s that begins with %q", name, severity+".")
+		}
+	}
+	if len(names) < 20 {
+		t.Errorf("only the alerts %v", names)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^### (Fanwire\w+)$`).FindAllStringSubmatch(page, -1) {
+		if !slices.Contains(names, m[1]) {
+			t.Errorf("docs/operations.md has a section %s, but there is no such alert", m[1])
+		}
+	}
+	known := knownMetrics(t)
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "runbook_url") && !strings.HasPrefix(strings.TrimSpace(line), "- record:") {
+			for _, problem := range known.check(line) {
+				t.Errorf("alerts.yaml: %s", problem)
+			}
+		}
+	}
+}
+
+// promtool takes the rules, and they do what their tests say.
+func TestAlertsFire(t *testing.T) {
+	tool := promtool(t)
+	for _, args := range [][]string{{"check", "rules", alertsFile}, {"test", "rules", alertsTests}} {
+		if out, err := exec.Command(tool, args...).CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// metricSet has the names of metrics, and their labels with the values that there
+// are.
+type metricSet map[string]map[string][]string
+
+// knownMetrics are those that a gateway has, and the one that Prometheus makes.
+func knownMetrics(t *testing.T) metricSet {
+	m := newMetrics(t, allSources())
+	m.SetWebhooks("chat")
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := metricSet{"up": {}}
+	for _, f := range families {
+		labels := map[string][]string{}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = append(labels[l.GetName()], l.GetValue())
+			}
+		}
+		names := []string{f.GetName()}
+		if f.GetType().String() == "HISTOGRAM" {
+			labels["le"] = nil
+			names = append(names, f.GetName()+"_bucket", f.GetName()+"_sum", f.GetName()+"_count")
+		}
+		for _, name := range names {
+			set[name] = labels
+		}
+	}
+	return set
+}
+
+var (
+	metricName = regexp.MustCompile(`(^|[^\w:."/])((?:fanwire|process|go)_\w+)(?:\{([^}]*)\})?`)
+	matcher    = regexp.MustCompile(`(\w+) *(=~|!~|!=|=) *"((?:[^"\\]|\\.)*)"`)
+	// ofScraper are the labels that Prometheus adds.
+	ofScraper = []string{"namespace", "job", "instance", "pod"}
+)
+
+// check tells of metrics, labels and values in expression that there are not.
+func (s metricSet) check(expression string) (problems []string) {
+	for _, m := range metricName.FindAllStringSubmatch(expression, -1) {
+		labels, ok := s[m[2]]
+		if !ok {
+			problems = append(problems, "there is no metric "+m[2])
+			continue
+		}
+		for _, match := range matcher.FindAllStringSubmatch(m[3], -1) {
+			values, ok := labels[match[1]]
+			switch {
+			case slices.Contains(ofScraper, match[1]):
+			case !ok:
+				problems = append(problems, m[2]+" has no label "+match[1])
+			case fromConfig[match[1]] != "" || strings.Contains(match[3], "$"):
+			default:
+				for value := range strings.SplitSeq(match[3], "|") {
+					if !slices.Contains(values, value) {
+						problems = append(problems, m[2]+" has no "+match[1]+" "+value)
+					}
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// The check finds what it is for.
+func TestMetricSetCheck(t *testing.T) {
+	set := metricSet{"fanwire_a_total": {"result": {"ok"}}}
+	for expression, want := range map[string]string{
+		`rate(fanwire_a_total{result="ok", job=~"$job"}[5m])`: "",
+		`sum by (result) (fanwire_a_total)`:                   "",
+		`instance:fanwire_memory:ratio > 1`:                   "",
+		`rate(fanwire_b_total[5m])`:                           "there is no metric fanwire_b_total",
+		`fanwire_a_total{reason="ok"}`:                        "fanwire_a_total has no label reason",
+		`1 - fanwire_a_total{result=~"ok|not"}`:               "fanwire_a_total has no result not",
+	} {
+		if got := strings.Join(set.check(expression), "; "); got != want {
+			t.Errorf("%s: %q, want %q", expression, got, want)
+		}
+	}
+}
