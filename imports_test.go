@@ -69,6 +69,7 @@ var picture = map[string][]string{
 	"internal/gateway/observe":  {"node", "adapter", "internal/listener", "internal/gateway/config"},
 	"internal/gateway/adminui":  {"node", "internal/gateway/config"},
 	"internal/gateway/console":  {},
+	"internal/gateway/loadtest": {"node"},
 
 	"internal/emitcmd":  {"adapter/redis"},
 	"internal/servecmd": {"internal/gateway", "internal/gateway/config", "internal/gateway/identity", "internal/buildinfo"},

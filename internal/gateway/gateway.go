@@ -15,6 +15,7 @@ import (
 
 	"github.com/fanwire/fanwire/internal/gateway/adminui"
 	"github.com/fanwire/fanwire/internal/gateway/config"
+	"github.com/fanwire/fanwire/internal/gateway/loadtest"
 	"github.com/fanwire/fanwire/internal/listener"
 	"github.com/fanwire/fanwire/node"
 )
@@ -103,6 +104,9 @@ func New(cfg *config.Config, opts Options) (_ *Gateway, err error) {
 	}
 	if err := g.mountAdminUI(cfg); err != nil {
 		return nil, err
+	}
+	if cfg.LoadTest {
+		loadtest.Mount(g.node.Of(config.LoadTestNamespace))
 	}
 	if err := g.makeParts(cfg); err != nil {
 		return nil, err

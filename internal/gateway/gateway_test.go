@@ -308,3 +308,21 @@ func TestEndWithoutStart(t *testing.T) {
 		t.Error("an address that is taken:", err)
 	}
 }
+
+// The namespace of load tests is there when it is asked for, beside those of the rules.
+func TestLoadTest(t *testing.T) {
+	g := start(t, testConfig(func(c *config.Config) { c.LoadTest = true }))
+	s := g.dial(config.LoadTestNamespace, client.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if got, err := client.Call[int](ctx, s, "echo", 7); got != 7 || err != nil {
+		t.Error(got, err)
+	}
+	g.dial("/", client.Options{})
+	without := start(t, testConfig())
+	c, err := client.Dial(ctx, without.url(clientsRole)+config.LoadTestNamespace, client.Options{})
+	if err == nil {
+		c.Close()
+		t.Error("it is there by default")
+	}
+}

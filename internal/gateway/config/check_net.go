@@ -255,6 +255,7 @@ func (k *checker) limits() {
 // rest are the parts that need little.
 func (k *checker) rest() {
 	k.adminUI()
+	k.loadTest()
 	t := k.c.Tracing
 	if t.Endpoint != "" {
 		k.url("tracing.endpoint", t.Endpoint, "http", "https")
@@ -298,6 +299,16 @@ func (k *checker) adminUI() {
 	if !a.PasswordHash.IsSet() {
 		k.bad("admin_ui.password_hash", "is needed: there is no default password")
 	}
+}
+
+func (k *checker) loadTest() {
+	if !k.c.LoadTest {
+		return
+	}
+	if k.c.AdminUI.Enabled && k.c.AdminUI.Namespace == LoadTestNamespace {
+		k.bad("admin_ui.namespace", "is that of loadtest")
+	}
+	k.warn("loadtest", "lets anybody emit to everybody in %s: not for production", LoadTestNamespace)
 }
 
 func (k *checker) folder(path, v string) {

@@ -25,6 +25,9 @@ func (k *checker) namespaces() {
 		if k.c.AdminUI.Enabled && ns.Name == k.c.AdminUI.Namespace {
 			k.bad(at+".name", "is that of the admin UI")
 		}
+		if k.c.LoadTest && ns.Name == LoadTestNamespace {
+			k.bad(at+".name", "is that of loadtest")
+		}
 		k.namespace(at, ns)
 		scope := scope{names: names, auth: ns.Auth}
 		k.templates(at+".join", ns.Join, scope)

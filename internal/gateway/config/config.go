@@ -38,9 +38,15 @@ type Config struct {
 	Tracing  Tracing            `yaml:"tracing"`
 	Log      Log                `yaml:"log" reload:"true"`
 	Drain    Drain              `yaml:"drain"`
+	// Whether there is the namespace /loadtest, for the load-test tool: anybody may join
+	// any room of it, and emit to everybody there. Never in production.
+	LoadTest bool `yaml:"loadtest" default:"false"`
 
 	origins map[string]Origin // by path, for messages
 }
+
+// LoadTestNamespace is there with [Config].LoadTest.
+const LoadTestNamespace = "/loadtest"
 
 // Node is this node and how the others reach it.
 type Node struct {

@@ -41,10 +41,17 @@ func WriteDocs(w io.Writer) error {
 		for _, s := range allSettings() {
 			switch {
 			case s.Path == section.Name: // a list or map: it is what the text above says
-				fmt.Fprintf(&b, "\nVariable `%s`. Reload: %s.\n", s.Variable, yes(s.Reload))
+				fmt.Fprintf(&b, "\nVariable `%s`. Reload: %s.", s.Variable, yes(s.Reload))
+				if s.Kind != Structure {
+					fmt.Fprintf(&b, " It is %s, %s by default.", s.Kind, code(s.Default))
+				}
+				b.WriteString("\n")
 			case strings.FieldsFunc(s.Path, func(r rune) bool { return r == '.' || r == '[' })[0] == section.Name:
 				rows = append(rows, s)
 			}
+		}
+		if len(rows) == 0 {
+			continue
 		}
 		b.WriteString("\n| setting | kind | default | reload | |\n|---|---|---|---|---|\n")
 		for _, s := range rows {

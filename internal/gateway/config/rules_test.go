@@ -69,9 +69,13 @@ func TestCheckSettings(t *testing.T) {
 		"admin: {address: off}":                                   "",
 		"admin: {address: off}\nconsole: {enabled: true}":         "console.enabled: needs the admin listener",
 
-		"redis: {addresses: [a:1, b:2]}":                            "redis.addresses: must be one with the mode single",
-		"redis: {addresses: [a:1, b:2], mode: cluster}":             "",
-		"redis: {addresses: [a:1], mode: cluster, database: 1}":     "redis.database: cannot be chosen",
+		"redis: {addresses: [a:1, b:2]}":                        "redis.addresses: must be one with the mode single",
+		"redis: {addresses: [a:1, b:2], mode: cluster}":         "",
+		"redis: {addresses: [a:1], mode: cluster, database: 1}": "redis.database: cannot be chosen",
+		"loadtest: true": "",
+		"loadtest: yes":  "loadtest: must be true or false",
+		"{loadtest: true, namespaces: [{name: /loadtest}]}": "namespaces[0].name: is that of loadtest",
+		"{loadtest: true, admin_ui: {namespace: /loadtest, enabled: true, password_hash: $2b$10$abcdefghijabcdefghijabcdefghijabcdefghijabcdefghijklm}}": "admin_ui.namespace: is that of loadtest",
 		"redis: {mode: cluster}":                                    "redis.addresses: must be given with the mode cluster",
 		"redis: {addresses: [a:1], mode: sentinel}":                 "redis.master_name: is needed",
 		"redis: {addresses: [a:1], mode: sentinel, master_name: m}": "",
@@ -297,6 +301,7 @@ func TestWarnings(t *testing.T) {
 	mustLoad(t, Sources{
 		File: write(t, "c.yaml", `
 admin: {address: off}
+loadtest: true
 api: {keys: [{name: a, key: `+key32+`}]}
 auth: {jwt: {secret: `+key32+`}}
 namespaces: [{name: /, webhook: h}]
@@ -312,6 +317,7 @@ api.keys: serve nothing while admin.address is off
 auth.jwt: there are keys, but no namespace has jwt in its auth
 namespaces[0].webhook: hears nothing: neither auth nor notify says of what
 webhooks.unused: is used by no namespace and no route
+loadtest: lets anybody emit to everybody in /loadtest: not for production
 `
 	if got.String() != want {
 		t.Errorf("%s\nwant\n%s", got.String(), want)
