@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -33,17 +34,17 @@ func benchServer(tb testing.TB, serve func(conn *websocket.Conn)) string {
 
 var benchOptions = fast(Options{Transports: []string{WebSocket}})
 
-// BenchmarkReceive is one event of 128 bytes from the network to a handler, in a
-// flood of them.
-func BenchmarkReceive(b *testing.B) {
+// flood is a server that sends events of 128 bytes without end until the function
+// is called.
+func flood(b *testing.B) (address string, stop func()) {
 	frame := []byte("\x81\x7e\x00\x90" + `42["event","` + strings.Repeat("x", 128) + `"]` + "    ")
 	frame[3] = byte(len(frame) - 4)
 	many := []byte(strings.Repeat(string(frame), 100))
-	stop := make(chan struct{})
-	address := benchServer(b, func(conn *websocket.Conn) {
+	stopped := make(chan struct{})
+	address = benchServer(b, func(conn *websocket.Conn) {
 		for {
 			select {
-			case <-stop:
+			case <-stopped:
 				return
 			default:
 			}
@@ -52,25 +53,61 @@ func BenchmarkReceive(b *testing.B) {
 			}
 		}
 	})
-	events := make(chan struct{}, 1<<20)
+	return address, sync.OnceFunc(func() { close(stopped) })
+}
+
+// BenchmarkReceive is one event of 128 bytes from the network to a handler, in a
+// flood of them.
+func BenchmarkReceive(b *testing.B) {
+	b.Run("On", func(b *testing.B) {
+		benchmarkReceive(b, func(s *Socket, got func()) {
+			On(s, "event", func(context.Context, string) { got() })
+		})
+	})
+	b.Run("OnAny", func(b *testing.B) {
+		benchmarkReceive(b, func(s *Socket, got func()) {
+			s.OnAny(func(context.Context, string, Args) { got() })
+		})
+	})
+	b.Run("OnRaw", func(b *testing.B) {
+		benchmarkReceive(b, func(s *Socket, got func()) {
+			s.OnRaw(func(*RawEvent) bool { got(); return true })
+		})
+	})
+}
+
+func benchmarkReceive(b *testing.B, register func(s *Socket, got func())) {
+	const batch = 1000 // so that the benchmark itself costs little
+	address, stop := flood(b)
+	defer stop()
+	batches := make(chan struct{})
+	done := make(chan struct{})
+	n := 0
 	s, err := Dial(context.Background(), address, benchOptions, func(s *Socket) {
-		On(s, "event", func(context.Context, string) { events <- struct{}{} })
+		register(s, func() {
+			if n++; n%batch == 0 {
+				select {
+				case batches <- struct{}{}:
+				case <-done:
+				}
+			}
+		})
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
-	for b.Loop() {
-		<-events
-	}
-	b.StopTimer()
-	close(stop)
-	go func() {
-		for range events { // let the handler go on
+	cpu := cpuTime()
+	for i := 0; b.Loop(); i++ {
+		if i%batch == 0 {
+			<-batches
 		}
-	}()
+	}
+	b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op") // that of the server too
+	b.StopTimer()
+	close(done)
+	stop()
 	s.Close()
-	close(events)
 }
 
 // BenchmarkCall is an echo with ack.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/fanwire/fanwire/client/internal/engine"
-	"github.com/fanwire/fanwire/protocol/socketio"
 )
 
 // Client is a connection to a server, kept up while one of its sockets wants it.
@@ -321,7 +320,7 @@ func (c *Client) countLocked(err error) {
 
 // serve runs a connection from its handshake to its end.
 func (c *Client) serve(conn *engine.Conn) {
-	r := &receiver{client: c, conn: conn, decoder: c.opts.Parser.NewDecoder(c.opts.Limits)}
+	r := c.newReceiver(conn)
 	c.mu.Lock()
 	c.conn, c.abort, c.tried = conn, nil, 0
 	for _, s := range c.sockets {
@@ -350,31 +349,4 @@ func (c *Client) lost(conn *engine.Conn, d Disconnect) {
 		}
 	}
 	c.countLocked(d.asError())
-}
-
-// receiver takes the messages of one connection.
-type receiver struct {
-	client  *Client
-	conn    *engine.Conn
-	decoder socketio.Decoder
-	packet  socketio.Packet
-	last    *Socket // that a packet was for
-}
-
-// Message implements engine.Receiver.
-func (r *receiver) Message(data []byte, binary bool) error {
-	p := &r.packet
-	complete, err := r.decoder.Decode(data, binary, p)
-	if err != nil || !complete {
-		return err // SIO-J-08
-	}
-	if r.last == nil || r.last.namespace != p.Namespace {
-		r.client.mu.Lock()
-		r.last = r.client.sockets[p.Namespace]
-		r.client.mu.Unlock()
-	}
-	if r.last != nil { // SIO-J-06
-		return r.last.receive(r.conn, p)
-	}
-	return nil
 }

@@ -63,6 +63,7 @@ type queue struct {
 	bytes   int        // of events in held and items
 	track   bool       // the server may restore our state: offset counts
 	offset  args.Args  // of the last event that ended with a string (SIO-Z-13)
+	copied  []byte     // what offset points to after admit
 	running bool       // a worker exists
 	closed  bool       // no worker starts any more
 	room    *sync.Cond // bytes or gate changed; made by who waits
@@ -112,13 +113,27 @@ func (q *queue) noteOffsetLocked(d *delivery) {
 	}
 }
 
+// admit tells whether an event that does not wait may be handled now, and keeps
+// its offset.
+func (q *queue) admit(arguments []byte) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gate == gateShut {
+		return false
+	}
+	if n := len(arguments); q.track && n > 0 && arguments[n-1] == '"' {
+		q.copied = append(q.copied[:0], arguments...)
+		q.offset = args.Make(q.copied, nil)
+	}
+	return true
+}
+
 // lastOffset is where a restored connection would go on, empty if that is not
 // known.
 func (q *queue) lastOffset() (offset string) {
 	q.mu.Lock()
-	last := q.offset
-	q.mu.Unlock()
-	for raw := range last.All() {
+	defer q.mu.Unlock()
+	for raw := range q.offset.All() {
 		offset = ""
 		_ = args.Bind(raw, nil, &offset) // the last one is a string
 	}

@@ -96,6 +96,7 @@ type eventHandler = func(context.Context, Args) error
 // table holds handlers by pointers, which tell them apart.
 type table struct {
 	events       map[string][]*eventHandler
+	raw          []*func(*RawEvent) bool
 	any          []*func(context.Context, string, Args)
 	outgoing     []*func(string, Args)
 	connect      []*func(context.Context)

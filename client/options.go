@@ -71,7 +71,9 @@ type Options struct {
 	NoCookies bool
 	// PerMessageDeflate offers compression of WebSocket messages.
 	PerMessageDeflate bool
-	// ReadBuffer of a WebSocket in bytes; default 4096.
+	// ReadBuffer is how much one system call reads from a WebSocket, in bytes;
+	// default 16 KiB, and not less. Connections without unread bytes share the
+	// buffers.
 	ReadBuffer int
 
 	// Parser must be the server's; nil: the default one, socketio.Text.
@@ -131,7 +133,7 @@ func (o Options) withDefaults() Options {
 	o.MaxMessage = orDefault(max(o.MaxMessage, 0), 100<<20)
 	o.SendQueue = orDefault(max(o.SendQueue, 0), 1<<20)
 	o.ReceiveQueue = orDefault(o.ReceiveQueue, 4<<20)
-	o.ReadBuffer = orDefault(max(o.ReadBuffer, 0), 4096)
+	o.ReadBuffer = max(o.ReadBuffer, 16<<10)
 	o.Limits.Bytes = orDefault(o.Limits.Bytes, o.MaxMessage)
 	o.Limits.Depth = orDefault(o.Limits.Depth, 1000)
 	o.Limits.EventName = orDefault(o.Limits.EventName, 64<<10)

@@ -77,11 +77,12 @@ type Frame struct {
 
 // Receiver takes messages.
 type Receiver interface {
-	// Message takes the next message, which it may keep. Calls come in order,
-	// from the goroutine that called Run. It may block: the connection is then
-	// not read, and its ping timeout does not run. An error ends the session
-	// with ReasonParseError.
-	Message(data []byte, binary bool) error
+	// Message takes the next message, which it may keep unless it is borrowed:
+	// then it is valid during the call only. Calls come in order, from the
+	// goroutine that called Run. It may block: the connection is then not read,
+	// and its ping timeout does not run. An error ends the session with
+	// ReasonParseError.
+	Message(data []byte, binary, borrowed bool) error
 }
 
 // Conn is a session.
@@ -159,11 +160,11 @@ func open(ctx context.Context, cfg Config, transport string) (*Conn, error) {
 func (c *Conn) Run(recv Receiver) (reason string, err error) {
 	c.recv = recv
 	for _, p := range c.early {
-		c.receiveText(p)
+		c.receiveText(p, false)
 	}
 	c.early = nil
 	c.startProbe()
-	for ws := c.transport(); !c.isEnded(); ws = c.transport() {
+	for ws, ended := c.state(); !ended; ws, ended = c.state() {
 		if ws != nil {
 			c.readWebSocket(ws)
 		} else if c.poll(); !c.isEnded() {
@@ -174,32 +175,33 @@ func (c *Conn) Run(recv Receiver) (reason string, err error) {
 	return c.reason, c.cause
 }
 
-func (c *Conn) transport() *wsConn {
+// state returns the transport in use, nil for polling, and whether the session
+// has ended.
+func (c *Conn) state() (ws *wsConn, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ws
+	return c.ws, c.ended
 }
 
 func (c *Conn) isEnded() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended
+	_, ended := c.state()
+	return ended
 }
 
 // receiveText handles a packet in text form.
-func (c *Conn) receiveText(data []byte) {
+func (c *Conn) receiveText(data []byte, borrowed bool) {
 	p, err := engineio.DecodeText(data)
 	if err != nil {
 		c.end(ReasonTransportError, &Error{Message: "server error", Err: err}) // EIO-J-06, SIO-X-15
 		return
 	}
-	c.receive(p)
+	c.receive(p, borrowed && !p.Binary) // base64 is decoded into a slice of its own
 }
 
-func (c *Conn) receive(p engineio.Packet) {
+func (c *Conn) receive(p engineio.Packet, borrowed bool) {
 	switch p.Type {
 	case engineio.Message:
-		c.deliver(p.Data, p.Binary)
+		c.deliver(p.Data, p.Binary, borrowed)
 	case engineio.Ping:
 		c.armPingTimeout()
 		c.push([]item{{Frame: Frame{Data: pong}}})
@@ -210,9 +212,9 @@ func (c *Conn) receive(p engineio.Packet) {
 
 var pong = []byte("3")
 
-func (c *Conn) deliver(data []byte, binary bool) {
+func (c *Conn) deliver(data []byte, binary, borrowed bool) {
 	c.receiving.Store(true)
-	err := c.recv.Message(data, binary)
+	err := c.recv.Message(data, binary, borrowed)
 	c.receiving.Store(false)
 	if err != nil {
 		c.end(ReasonParseError, err)
@@ -301,7 +303,7 @@ func (c *Conn) ID() string { return c.handshake.SID }
 
 // Transport is the name of the transport in use.
 func (c *Conn) Transport() string {
-	if c.transport() != nil {
+	if ws, _ := c.state(); ws != nil {
 		return WebSocket
 	}
 	return Polling

@@ -71,7 +71,7 @@ func (c *Conn) poll() {
 		return
 	}
 	for data := range engineio.SplitPayload(body) {
-		if c.receiveText(data); c.isEnded() {
+		if c.receiveText(data, false); c.isEnded() {
 			return
 		}
 	}

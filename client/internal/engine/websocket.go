@@ -3,10 +3,12 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -29,8 +31,9 @@ var (
 // wsConn is a WebSocket. One goroutine reads; one at a time writes.
 type wsConn struct {
 	*websocket.Conn
-	net  *coalescer
-	stop func() bool // of what closes the connection while it is being opened
+	net    *coalescer
+	behind bool        // gorilla does TLS above net, for a proxy: nothing is read in place
+	stop   func() bool // of what closes the connection while it is being opened
 }
 
 // dialWebSocket opens a WebSocket for the session, or for a new one. The reading
@@ -42,23 +45,33 @@ func (c *Conn) dialWebSocket(ctx context.Context) (*wsConn, error) {
 			ws.stop()
 		}
 	}()
+	u := c.target(WebSocket)
 	dialer := websocket.Dialer{
-		NetDialContext:    ws.dial(ctx, c.cfg.DialContext),
+		NetDialContext:    ws.dial(ctx, &c.cfg),
 		TLSClientConfig:   c.cfg.TLS,
-		Proxy:             c.cfg.Proxy,
 		Jar:               c.cfg.HTTP.Jar,
 		EnableCompression: c.cfg.Deflate,
-		ReadBufferSize:    c.cfg.ReadBuffer,
+		ReadBufferSize:    1, // the smallest that gorilla takes: our connection buffers below it
 		WriteBufferSize:   writeBufferSize,
 		WriteBufferPool:   &writeBuffers,
 	}
-	u := c.target(WebSocket)
+	proxy, err := c.proxy(u)
+	if err != nil {
+		return nil, transportError(websocketError, err)
+	}
+	if proxy != nil {
+		dialer.Proxy = http.ProxyURL(proxy)
+		ws.behind = u.Scheme == "https"
+	} else {
+		dialer.NetDialTLSContext = ws.dialTLS(ctx, &c.cfg)
+	}
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
 	conn, res, err := dialer.DialContext(context.WithoutCancel(ctx), u.String(), c.cfg.Header)
 	if err != nil {
 		return nil, dialError(ctx, res, err)
 	}
 	ws.Conn = conn
+	ws.net.in.framed()
 	conn.SetReadLimit(int64(c.cfg.MaxMessage))
 	conn.SetCloseHandler(func(int, string) error { return nil }) // the flusher writes, nobody else
 	conn.SetPingHandler(func(data string) error {
@@ -101,39 +114,55 @@ func (c *Conn) openWebSocket(ctx context.Context) error {
 	return nil
 }
 
-// readWebSocket reads one frame and handles it.
+// proxy returns the proxy to use for a WebSocket at u, whose scheme is http or
+// https.
+func (c *Conn) proxy(u *url.URL) (*url.URL, error) {
+	if c.cfg.Proxy == nil {
+		return nil, nil
+	}
+	return c.cfg.Proxy(&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header)})
+}
+
+// readWebSocket reads one message and handles it.
 func (c *Conn) readWebSocket(ws *wsConn) {
-	data, binary, err := ws.read(c.cfg.MaxMessage)
+	data, binary, borrowed, err := ws.read(c.cfg.MaxMessage)
 	switch {
 	case err != nil:
 		c.lost(err)
 	case binary:
-		c.receive(engineio.Packet{Type: engineio.Message, Binary: true, Data: data})
+		c.receive(engineio.Packet{Type: engineio.Message, Binary: true, Data: data}, borrowed)
 	default:
-		c.receiveText(data)
+		c.receiveText(data, borrowed)
 	}
 }
 
-// read returns the next message in a slice of its own. gorilla's read limit
-// counts what is on the wire, this one what was inflated.
-func (ws *wsConn) read(limit int) (data []byte, binary bool, err error) {
+// read returns the next message: borrowed, which is valid until the next call, or
+// in a slice of its own. gorilla's read limit counts what is on the wire, this one
+// what was inflated.
+func (ws *wsConn) read(limit int) (data []byte, binary, borrowed bool, err error) {
+	if !ws.behind {
+		data, binary, plain, err := ws.net.in.message(limit)
+		if plain || err != nil {
+			return data, binary, true, err
+		}
+	}
 	kind, r, err := ws.NextReader()
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	buf := readBuffers.Get().(*bytes.Buffer)
 	defer readBuffers.Put(buf)
 	buf.Reset()
 	if _, err := buf.ReadFrom(io.LimitReader(r, int64(limit)+1)); err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	if buf.Len() > limit {
-		return nil, false, websocket.ErrReadLimit
+		return nil, false, false, websocket.ErrReadLimit
 	}
 	if data = bytes.Clone(buf.Bytes()); buf.Cap() > maxCoalesced {
 		*buf = bytes.Buffer{}
 	}
-	return data, kind == websocket.BinaryMessage, nil
+	return data, kind == websocket.BinaryMessage, false, nil
 }
 
 // lost ends the session after a failed read. As in the official client only a
@@ -197,31 +226,81 @@ func (ws *wsConn) write(i item) error {
 	return ws.WriteMessage(websocket.TextMessage, i.Data)
 }
 
-// dial returns f for gorilla. The connection is wrapped, and closed when ctx ends
-// before ws.stop is called.
-func (ws *wsConn) dial(ctx context.Context, f dialFunc) dialFunc {
-	if f == nil {
-		f = new(net.Dialer).DialContext
-	}
+// dial returns a function that makes connections for gorilla. The connection is
+// wrapped, and closed when ctx ends before ws.stop is called.
+func (ws *wsConn) dial(ctx context.Context, cfg *Config) dialFunc {
 	return func(_ context.Context, network, addr string) (net.Conn, error) {
-		conn, err := f(ctx, network, addr)
+		conn, err := ws.connect(ctx, cfg, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		ws.net = &coalescer{Conn: conn}
-		ws.stop = context.AfterFunc(ctx, func() { conn.Close() })
-		return ws.net, nil
+		return ws.wrap(conn, cfg), nil
 	}
+}
+
+// dialTLS is dial with TLS below what is wrapped, so that reading ahead reads
+// plain text.
+func (ws *wsConn) dialTLS(ctx context.Context, cfg *Config) dialFunc {
+	return func(_ context.Context, network, addr string) (net.Conn, error) {
+		conn, err := ws.connect(ctx, cfg, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		options := cfg.TLS.Clone()
+		if options == nil {
+			options = new(tls.Config)
+		}
+		if options.ServerName == "" {
+			if options.ServerName, _, err = net.SplitHostPort(addr); err != nil {
+				options.ServerName = addr
+			}
+		}
+		secure := tls.Client(conn, options)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return ws.wrap(secure, cfg), nil
+	}
+}
+
+func (ws *wsConn) connect(ctx context.Context, cfg *Config, network, addr string) (net.Conn, error) {
+	f := cfg.DialContext
+	if f == nil {
+		f = new(net.Dialer).DialContext
+	}
+	conn, err := f(ctx, network, addr)
+	if err == nil {
+		ws.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	}
+	return conn, err
+}
+
+func (ws *wsConn) wrap(conn net.Conn, cfg *Config) net.Conn {
+	ws.net = &coalescer{Conn: conn}
+	if !ws.behind {
+		ws.net.in.init(conn, cfg.ReadBuffer)
+	}
+	return ws.net
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// coalescer joins writes between hold and release.
+// coalescer joins writes between hold and release, and reads ahead.
 type coalescer struct {
 	net.Conn
+	in input // reader only
+
 	mu   sync.Mutex
 	held bool
 	buf  []byte
+}
+
+func (w *coalescer) Read(p []byte) (int, error) {
+	if w.in.conn == nil {
+		return w.Conn.Read(p)
+	}
+	return w.in.Read(p)
 }
 
 func (w *coalescer) Write(p []byte) (int, error) {

@@ -1,0 +1,15 @@
+//go:build unix
+
+package client
+
+import (
+	"syscall"
+	"time"
+)
+
+// cpuTime is what the process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
