@@ -43,6 +43,7 @@ var picture = map[string][]string{
 	"internal/listener": {},
 
 	"internal/buildinfo": {},
+	"internal/release":   {}, // a program for releases, beside the others
 
 	"node/internal/engine":   {"protocol/engineio"},
 	"client/internal/engine": {"protocol/engineio"},
@@ -122,6 +123,7 @@ var foreign = map[string][]string{
 	"internal/gateway/observe":  {"github.com/prometheus/client_golang", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp", "go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"}, // the last two for the collector in its tests
 	"internal/gateway/adminui":  {"golang.org/x/crypto"},
 	"internal/servecmd":         {"github.com/alecthomas/kong"},
+	"internal/release":          {"go.yaml.in/yaml/v3"}, // its tests read the workflows
 
 	".":            {"github.com/alecthomas/kong"},
 	"loadtest":     {"github.com/alecthomas/kong"},
