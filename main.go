@@ -20,13 +20,14 @@ import (
 )
 
 type cli struct {
-	Demo    demoCmd         `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
-	Emit    emitcmd.Command `cmd:"" help:"Send an event to the clients of a cluster, or make them join, leave or disconnect."`
-	Serve   servecmd.Serve  `cmd:"" help:"Run a node of the gateway: a server for backends in any language."`
-	Health  servecmd.Health `cmd:"" help:"Ask the node of the gateway on this machine whether it lives, or is ready. The exit code is 0 or 1."`
-	Config  servecmd.Config `cmd:"" help:"Show and check the configuration of the gateway."`
-	Token   servecmd.Token  `cmd:"" help:"Make a token with which a client can connect to the gateway, for trying things out."`
-	Version versionCmd      `cmd:"" help:"Print the version, the revision of the source and what built it."`
+	Demo      demoCmd            `cmd:"" help:"Run a whole cluster in this process: Redis, nodes, a balancer and a chat page."`
+	Emit      emitcmd.Command    `cmd:"" help:"Send an event to the clients of a cluster, or make them join, leave or disconnect."`
+	Serve     servecmd.Serve     `cmd:"" help:"Run a node of the gateway: a server for backends in any language."`
+	Health    servecmd.Health    `cmd:"" help:"Ask the node of the gateway on this machine whether it lives, or is ready. The exit code is 0 or 1."`
+	Config    servecmd.Config    `cmd:"" help:"Show and check the configuration of the gateway."`
+	Token     servecmd.Token     `cmd:"" help:"Make a token with which a client can connect to the gateway, for trying things out."`
+	Handshake servecmd.Handshake `cmd:"" help:"Open a session at a server as a client does, and close it."`
+	Version   versionCmd         `cmd:"" help:"Print the version, the revision of the source and what built it."`
 }
 
 type demoCmd struct {

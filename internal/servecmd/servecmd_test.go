@@ -21,9 +21,10 @@ func run(t *testing.T, args ...string) (out string, err error) {
 	var stdout bytes.Buffer
 	done := false
 	cli := struct {
-		Config Config `cmd:""`
-		Health Health `cmd:""`
-		Token  Token  `cmd:""`
+		Config    Config    `cmd:""`
+		Health    Health    `cmd:""`
+		Token     Token     `cmd:""`
+		Handshake Handshake `cmd:""`
 	}{Config: NewConfig(), Health: NewHealth()}
 	parser, err := kong.New(&cli,
 		kong.Writers(&stdout, &stdout),
