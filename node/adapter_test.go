@@ -115,8 +115,16 @@ func TestReady(t *testing.T) {
 	if err := srv.Ready(t.Context()); !errors.Is(err, missing) || !strings.Contains(err.Error(), `"/"`) {
 		t.Error(err)
 	}
-	if err := newPlainServer(t, Config{}).Ready(t.Context()); err != nil {
+	up := newPlainServer(t, Config{})
+	if err := up.Ready(t.Context()); err != nil {
 		t.Error(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // asked without time to wait, the answer is the same each time
+		if err := up.Ready(ended); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -348,9 +348,7 @@ func (srv *Server) Ready(ctx context.Context) error {
 	srv.start()
 	var errs []error
 	for _, ns := range srv.all() {
-		select {
-		case <-ns.up:
-		case <-ctx.Done():
+		if !ns.isUp(ctx) {
 			errs = append(errs, fmt.Errorf("node: namespace %q: adapter is starting: %w", ns.name, context.Cause(ctx)))
 			continue
 		}
@@ -361,6 +359,22 @@ func (srv *Server) Ready(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isUp waits until the adapter has started or ctx ends, and tells which. A ctx that
+// has ended already asks without waiting.
+func (ns *Namespace) isUp(ctx context.Context) bool {
+	select {
+	case <-ns.up: // first: of two that are there, select takes any
+		return true
+	default:
+	}
+	select {
+	case <-ns.up:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // all returns the namespaces.

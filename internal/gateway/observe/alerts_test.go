@@ -1,8 +1,11 @@
 package observe
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 const (
 	alertsFile     = "../../../helm/files/alerts.yaml"
 	alertsTests    = "../../../helm/files/alerts_test.yaml"
+	dashboardFile  = "../../../helm/files/dashboard.json"
 	operationsFile = "../../../docs/operations.md"
 )
 
@@ -100,9 +104,12 @@ func knownMetrics(t *testing.T) metricSet {
 			}
 		}
 		names := []string{f.GetName()}
-		if f.GetType().String() == "HISTOGRAM" {
+		switch f.GetType().String() {
+		case "HISTOGRAM":
 			labels["le"] = nil
 			names = append(names, f.GetName()+"_bucket", f.GetName()+"_sum", f.GetName()+"_count")
+		case "SUMMARY":
+			names = append(names, f.GetName()+"_sum", f.GetName()+"_count")
 		}
 		for _, name := range names {
 			set[name] = labels
@@ -160,4 +167,117 @@ func TestMetricSetCheck(t *testing.T) {
 			t.Errorf("%s: %q, want %q", expression, got, want)
 		}
 	}
+}
+
+// panel is what the test reads of a panel of the dashboard.
+type panel struct {
+	ID                       int
+	Type, Title, Description string
+	GridPos                  struct{ H, W, X, Y int }
+	FieldConfig              struct {
+		Defaults struct{ Unit string }
+	}
+	Targets []struct{ RefID, Expr string }
+}
+
+// The dashboard has what Grafana needs, each panel says what it shows, nothing is on
+// top of something else, and all expressions ask for what there is, of what was
+// chosen only.
+func TestDashboard(t *testing.T) {
+	var d struct {
+		UID           string
+		SchemaVersion int
+		Templating    struct {
+			List []struct{ Name, Type, Definition string }
+		}
+		Annotations struct {
+			List []struct{ Expr string }
+		}
+		Panels []panel
+	}
+	if err := json.Unmarshal([]byte(readText(t, dashboardFile)), &d); err != nil {
+		t.Fatal(err)
+	}
+	known := knownMetrics(t)
+	var variables []string
+	for _, v := range d.Templating.List {
+		variables = append(variables, v.Name)
+		for _, problem := range known.check(v.Definition) {
+			t.Errorf("variable %s: %s", v.Name, problem)
+		}
+	}
+	if want := []string{"datasource", "namespace", "job", "instance"}; !slices.Equal(variables, want) || d.UID != "fanwire" || d.SchemaVersion < 39 {
+		t.Errorf("variables %v, uid %q, schema %d", variables, d.UID, d.SchemaVersion)
+	}
+	expressions := map[string][]string{}
+	for _, a := range d.Annotations.List {
+		expressions["annotations"] = append(expressions["annotations"], a.Expr)
+	}
+	ids := map[int]bool{}
+	for i, p := range d.Panels {
+		if ids[p.ID] || p.Title == "" {
+			t.Errorf("panel %d %q: id or title", p.ID, p.Title)
+		}
+		ids[p.ID] = true
+		for _, q := range d.Panels[:i] {
+			a, b := p.GridPos, q.GridPos
+			if a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H || a.X+a.W > 24 {
+				t.Errorf("panel %q is on top of %q, or too wide", p.Title, q.Title)
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		if p.Description == "" || len(p.Targets) == 0 || p.FieldConfig.Defaults.Unit == "" && p.Type != "heatmap" {
+			t.Errorf("panel %q: description, unit or targets are missing", p.Title)
+		}
+		for _, target := range p.Targets {
+			expressions[p.Title] = append(expressions[p.Title], target.Expr)
+		}
+	}
+	rules := checkExpressions(t, known, expressions)
+	file := filepath.Join(t.TempDir(), "rules.json")
+	if err := os.WriteFile(file, rules, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(promtool(t), "check", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+}
+
+// checkExpressions checks the expressions of a dashboard by their panels, and returns
+// them as rules for promtool, with Grafana's variables filled in.
+func checkExpressions(t *testing.T, known metricSet, expressions map[string][]string) []byte {
+	t.Helper()
+	type rule struct {
+		Record string `json:"record"`
+		Expr   string `json:"expr"`
+	}
+	var rules []rule
+	fill := strings.NewReplacer("$__rate_interval", "1m", "$__range", "1h")
+	selector := regexp.MustCompile(`\b(?:fanwire|process|go)_\w+(\{namespace=~"\$namespace", job=~"\$job", instance=~"\$instance"[,}])?`)
+	for title, list := range expressions {
+		for _, expression := range list {
+			if expression == "" { // Grafana's own annotations
+				continue
+			}
+			for _, problem := range known.check(expression) {
+				t.Errorf("panel %q: %s", title, problem)
+			}
+			for _, m := range selector.FindAllStringSubmatch(expression, -1) {
+				if m[1] == "" {
+					t.Errorf("panel %q: %s is not of the chosen nodes only", title, m[0])
+				}
+			}
+			rules = append(rules, rule{fmt.Sprintf("panel:%d", len(rules)), fill.Replace(expression)})
+		}
+	}
+	if len(rules) < 50 {
+		t.Errorf("only %d expressions", len(rules))
+	}
+	text, err := json.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
