@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,17 +31,13 @@ type Client struct {
 	sockets map[string]*Socket
 	conn    *engine.Conn // nil while there is none
 	running bool         // run exists
+	upgrade bool         // the last session used WebSocket (RememberUpgrade)
 	abort   func()       // ends the attempt under way, or the wait before it
 	closed  bool
 	tried   int // attempts since the connection was lost
+	backoff ReconnectOptions
 
-	hooks hooks // guarded by mu, replaced as a whole
-}
-
-// hooks are the client's own.
-type hooks struct {
-	attempt func(n int)
-	failed  func(err error)
+	hooks hooks
 }
 
 // New makes a client for the server at address, an URL with scheme http, https,
@@ -54,7 +51,7 @@ func New(address string, opts Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: address: %w", err)
 	}
-	c := &Client{opts: opts, base: base, namespace: namespace, auth: staticAuth(opts.Auth), sockets: make(map[string]*Socket)}
+	c := &Client{opts: opts, base: base, namespace: namespace, auth: staticAuth(opts.Auth), sockets: make(map[string]*Socket), backoff: opts.Reconnect}
 	if c.auth.err != nil {
 		return nil, fmt.Errorf("client: options: Auth: %w", c.auth.err)
 	}
@@ -140,17 +137,16 @@ func (c *Client) Drop() {
 	}
 }
 
-// OnReconnectAttempt sets what is called before each attempt to restore the
-// connection; n counts from 1. It must not block.
-func (c *Client) OnReconnectAttempt(f func(n int)) { c.setHooks(func(h *hooks) { h.attempt = f }) }
-
-// OnReconnectFailed sets what is called when Reconnect.Attempts have failed.
-func (c *Client) OnReconnectFailed(f func(err error)) { c.setHooks(func(h *hooks) { h.failed = f }) }
-
-func (c *Client) setHooks(f func(*hooks)) {
+// SetReconnect replaces Options.Reconnect, from the next failure on.
+func (c *Client) SetReconnect(r ReconnectOptions) error {
+	r = r.withDefaults()
+	if err := r.validate(); err != nil {
+		return fmt.Errorf("client: options: %w", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f(&c.hooks)
+	c.backoff = r
+	return nil
 }
 
 // Close disconnects all sockets, sends what is queued, and closes the
@@ -247,22 +243,20 @@ func (c *Client) begin() (context.Context, context.CancelFunc, bool) {
 // meanwhile.
 func (c *Client) wait(ctx context.Context) bool {
 	c.mu.Lock()
-	n, hook := c.tried, c.hooks.attempt
+	n, backoff := c.tried, c.backoff
 	c.mu.Unlock()
 	if n == 0 {
 		return ctx.Err() == nil
 	}
-	timer := time.NewTimer(c.opts.Reconnect.delay(n - 1))
+	timer := time.NewTimer(backoff.delay(n - 1))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
 		return false
 	}
-	if hook != nil {
-		hook(n)
-	}
-	return true
+	call(c.hooks.attempt.all(), n)
+	return ctx.Err() == nil // a hook may have changed our mind
 }
 
 // attempt makes a connection and uses it until it ends.
@@ -271,7 +265,7 @@ func (c *Client) attempt(ctx context.Context) {
 	if c.opts.ConnectTimeout > 0 {
 		dialing, cancel = context.WithTimeoutCause(ctx, c.opts.ConnectTimeout, errConnectTimeout)
 	}
-	conn, err := engine.Dial(dialing, c.engine)
+	conn, err := engine.Dial(dialing, c.config())
 	if err != nil && context.Cause(dialing) == errConnectTimeout {
 		err = &engine.Error{Message: "timeout", Code: -1, Err: err}
 	}
@@ -287,41 +281,60 @@ func (c *Client) attempt(ctx context.Context) {
 
 var errConnectTimeout = errors.New("timeout")
 
+// config is that of the next connection.
+func (c *Client) config() engine.Config {
+	cfg := c.engine
+	if c.hooks.watched.Load() {
+		cfg.Observer = observer{c}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.opts.RememberUpgrade && c.upgrade && slices.Contains(cfg.Transports, WebSocket) {
+		cfg.Transports = append([]string{WebSocket}, cfg.Transports...)
+	}
+	c.upgrade = false // until it has worked again
+	return cfg
+}
+
 // failed tells the sockets of an attempt that failed, and counts it.
 func (c *Client) failed(err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, s := range c.sockets {
 		if s.active {
 			s.connectFailedLocked(err)
 		}
 	}
-	c.countLocked(err)
+	again := c.tried > 0
+	end := c.countLocked(err)
+	c.mu.Unlock()
+	call(c.hooks.err.all(), err)
+	if again {
+		call(c.hooks.reconnectError.all(), err)
+	}
+	if end {
+		call(c.hooks.failed.all(), err)
+	}
 }
 
-// countLocked counts a failure, and gives up when there were enough.
-func (c *Client) countLocked(err error) {
-	r := &c.opts.Reconnect
+// countLocked counts a failure, and gives up when there were enough. It tells
+// whether reconnection has failed thereby.
+func (c *Client) countLocked(err error) (failed bool) {
+	r := &c.backoff
 	if c.tried++; !r.Disabled && (r.Attempts == 0 || c.tried <= r.Attempts) {
-		return
+		return false
 	}
 	for _, s := range c.sockets {
 		s.deactivateLocked(err)
 	}
-	if hook := c.hooks.failed; hook != nil && !r.Disabled {
-		c.wg.Add(1)
-		go func() { // user code, and we hold mu
-			defer c.wg.Done()
-			hook(err)
-		}()
-	}
 	c.tried = 0
+	return !r.Disabled
 }
 
 // serve runs a connection from its handshake to its end.
 func (c *Client) serve(conn *engine.Conn) {
 	r := c.newReceiver(conn)
 	c.mu.Lock()
+	again := c.tried
 	c.conn, c.abort, c.tried = conn, nil, 0
 	for _, s := range c.sockets {
 		if s.active {
@@ -330,6 +343,10 @@ func (c *Client) serve(conn *engine.Conn) {
 	}
 	c.relaxLocked()
 	c.mu.Unlock()
+	call(c.hooks.open.all(), none{})
+	if again > 0 {
+		call(c.hooks.reconnect.all(), again)
+	}
 	reason, err := conn.Run(r)
 	c.lost(conn, Disconnect{Reason: reason, Err: public(err)})
 }
@@ -337,10 +354,22 @@ func (c *Client) serve(conn *engine.Conn) {
 // lost tells the sockets that the connection is gone, unless we gave it up.
 func (c *Client) lost(conn *engine.Conn, d Disconnect) {
 	c.opts.Logger.Debug("client: connection lost", "reason", d.Reason, "error", d.Err)
+	end := c.lostLocking(conn, d)
+	if d.Reason == ReasonTransportError {
+		call(c.hooks.err.all(), d.asError())
+	}
+	call(c.hooks.close.all(), d)
+	if end {
+		call(c.hooks.failed.all(), d.asError())
+	}
+}
+
+func (c *Client) lostLocking(conn *engine.Conn, d Disconnect) (end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.upgrade = conn.Transport() == WebSocket && d.Reason != ReasonTransportError
 	if c.conn != conn {
-		return
+		return false
 	}
 	c.conn = nil
 	for _, s := range c.sockets {
@@ -348,5 +377,5 @@ func (c *Client) lost(conn *engine.Conn, d Disconnect) {
 			s.lostLocked(d)
 		}
 	}
-	c.countLocked(d.asError())
+	return c.countLocked(d.asError())
 }

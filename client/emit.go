@@ -16,23 +16,56 @@ import (
 // ends. While the socket is not connected, the event is kept until it is. An
 // error means that the event will not be sent. Values are encoded before Emit
 // returns; they may be changed afterwards.
+//
+// With Options.Retries the event is sent when those before it are acknowledged,
+// and again when no ack has come; one that is given up in the end is logged.
 func (s *Socket) Emit(ctx context.Context, event string, values ...any) error {
-	return s.emit(ctx, event, values, false, nil)
+	return s.emit(ctx, event, values, emitOptions{})
+}
+
+// emitOptions are those of an Emitter.
+type emitOptions struct {
+	volatile bool
+	plain    bool // not to be compressed
 }
 
 // Emitter emits with options. It is a value; it can be kept and shared.
 type Emitter struct {
-	socket   *Socket
-	volatile bool
+	socket *Socket
+	opts   emitOptions
 }
 
 // Volatile returns an Emitter whose events are dropped unless they can leave at
-// once: the socket is connected and nothing is being sent.
-func (s *Socket) Volatile() Emitter { return Emitter{socket: s, volatile: true} }
+// once: the socket is connected and nothing is being sent. Options.Retries does
+// not apply to them.
+func (s *Socket) Volatile() Emitter { return Emitter{socket: s}.Volatile() }
 
-// Emit sends an event, or drops it without an error.
+// Compress returns an Emitter whose events are compressed, or not, where
+// Options.PerMessageDeflate is in use. Without it they are.
+func (s *Socket) Compress(on bool) Emitter { return Emitter{socket: s}.Compress(on) }
+
+// Volatile is Socket.Volatile with the options that e has.
+func (e Emitter) Volatile() Emitter {
+	e.opts.volatile = true
+	return e
+}
+
+// Compress is Socket.Compress with the options that e has.
+func (e Emitter) Compress(on bool) Emitter {
+	e.opts.plain = !on
+	return e
+}
+
+// Emit sends an event as Socket.Emit does. A volatile one may be dropped without
+// an error.
 func (e Emitter) Emit(ctx context.Context, event string, values ...any) error {
-	return e.socket.emit(ctx, event, values, e.volatile, nil)
+	return e.socket.emit(ctx, event, values, e.opts)
+}
+
+// EmitAck is Socket.EmitAck. Of a volatile event that is dropped no ack comes: ctx
+// should end.
+func (e Emitter) EmitAck(ctx context.Context, event string, done func(Args, error), values ...any) error {
+	return e.socket.emitAck(ctx, event, done, values, e.opts)
 }
 
 // waitingAck is an ack that the server owes us.
@@ -47,6 +80,9 @@ type waitingAck struct {
 // ends, or for Options.AckTimeout if ctx has no deadline; when the socket is
 // disconnected the error is ErrDisconnected. An event that could not be sent yet
 // is given up with its ack.
+//
+// With Options.Retries it waits until ctx ends, or all tries have failed: then
+// the error is that of the last one, ErrTimeout or ErrDisconnected.
 func Call[R any](ctx context.Context, s *Socket, event string, values ...any) (R, error) {
 	var result R
 	a, err := s.call(ctx, event, values)
@@ -64,14 +100,15 @@ func (s *Socket) call(ctx context.Context, event string, values []any) (Args, er
 		args Args
 		err  error
 	}
-	if _, ok := ctx.Deadline(); !ok && s.client.opts.AckTimeout > 0 {
+	opts := &s.client.opts
+	if _, ok := ctx.Deadline(); !ok && opts.AckTimeout > 0 && opts.Retries == 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.client.opts.AckTimeout, ErrTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, opts.AckTimeout, ErrTimeout)
 		defer cancel()
 	}
 	arrived := make(chan outcome, 1)
-	ack := &waitingAck{done: func(a Args, err error) { arrived <- outcome{a, err} }}
-	if err := s.emit(ctx, event, values, false, ack); err != nil {
+	forget, err := s.request(ctx, event, values, emitOptions{}, func(a Args, err error) { arrived <- outcome{a, err} })
+	if err != nil {
 		return Args{}, err
 	}
 	select {
@@ -79,7 +116,7 @@ func (s *Socket) call(ctx context.Context, event string, values []any) (Args, er
 		return o.args, o.err
 	case <-ctx.Done():
 	}
-	if s.forget(ack) {
+	if forget() {
 		return Args{}, context.Cause(ctx)
 	}
 	o := <-arrived // it came just now
@@ -88,21 +125,25 @@ func (s *Socket) call(ctx context.Context, event string, values []any) (Args, er
 
 // EmitAck is Emit with a function that is called once when the ack has arrived,
 // or with ErrDisconnected, or with ctx's error when that ends first: then the
-// ack is not waited for any longer. Unlike Call it has no time limit of its own.
-// done must not block; it may be called before EmitAck returns, and is not
-// called if EmitAck returns an error.
+// ack is not waited for any longer. Without Options.Retries it has no time limit
+// of its own, unlike Call; with them done hears what Call would return. done must
+// not block; it may be called before EmitAck returns, and is not called if
+// EmitAck returns an error.
 func (s *Socket) EmitAck(ctx context.Context, event string, done func(Args, error), values ...any) error {
+	return s.emitAck(ctx, event, done, values, emitOptions{})
+}
+
+func (s *Socket) emitAck(ctx context.Context, event string, done func(Args, error), values []any, o emitOptions) error {
 	stop := func() bool { return true }
 	settled := make(chan struct{}) // closed when stop is set
-	ack := &waitingAck{done: func(a Args, err error) {
+	forget, err := s.request(ctx, event, values, o, func(a Args, err error) {
 		<-settled
 		stop()
 		done(a, err)
-	}}
-	err := s.emit(ctx, event, values, false, ack)
+	})
 	if err == nil && ctx.Done() != nil {
 		stop = context.AfterFunc(ctx, func() {
-			if s.forget(ack) {
+			if forget() {
 				done(Args{}, context.Cause(ctx))
 			}
 		})
@@ -111,10 +152,42 @@ func (s *Socket) EmitAck(ctx context.Context, event string, done func(Args, erro
 	return err
 }
 
-func (s *Socket) emit(ctx context.Context, event string, values []any, volatile bool, ack *waitingAck) error {
-	if socketio.Reserved(event) {
-		return fmt.Errorf("client: emit: %q is a reserved event name", event) // SIO-V-12
+// request sends an event whose ack, or the lack of it, done is called with.
+// forget gives the ack up: then done is not called, unless it reports false.
+func (s *Socket) request(ctx context.Context, event string, values []any, o emitOptions, done func(Args, error)) (forget func() bool, err error) {
+	if s.retried(o) {
+		return s.retry(ctx, event, values, o, done)
 	}
+	ack := &waitingAck{done: done}
+	if err := s.send(ctx, event, values, o, ack); err != nil {
+		return nil, err
+	}
+	return func() bool { return s.forget(ack) }, nil
+}
+
+func (s *Socket) emit(ctx context.Context, event string, values []any, o emitOptions) error {
+	if s.retried(o) {
+		_, err := s.retry(ctx, event, values, o, nil)
+		return err
+	}
+	return s.send(ctx, event, values, o, nil)
+}
+
+func (s *Socket) retried(o emitOptions) bool { return s.client.opts.Retries > 0 && !o.volatile }
+
+// retry adds an event to those that are sent until they are acknowledged.
+func (s *Socket) retry(ctx context.Context, event string, values []any, o emitOptions, done func(Args, error)) (forget func() bool, err error) {
+	p, err := s.packet(event, values, nil)
+	if err == nil {
+		_, err = s.encode(&p) // later nobody could be told
+	}
+	if err != nil {
+		return nil, fmt.Errorf("client: emit %q: %w", event, err)
+	}
+	return s.enqueue(ctx, &retried{event: event, packet: p, opts: o, done: done})
+}
+
+func (s *Socket) send(ctx context.Context, event string, values []any, o emitOptions, ack *waitingAck) error {
 	p, err := s.packet(event, values, ack)
 	if err != nil {
 		return fmt.Errorf("client: emit %q: %w", event, err)
@@ -123,17 +196,31 @@ func (s *Socket) emit(ctx context.Context, event string, values []any, volatile 
 	if err != nil {
 		return fmt.Errorf("client: emit %q: %w", event, err)
 	}
-	if !volatile {
+	if o.plain {
+		markPlain(frames)
+	}
+	if !o.volatile {
 		if err := s.client.waitRoom(ctx); err != nil {
 			return err
 		}
 	}
-	return s.submit(frames, volatile, ack)
+	return s.submit(frames, o.volatile, ack)
 }
+
+func markPlain(frames []engine.Frame) {
+	for i := range frames {
+		frames[i].Plain = true
+	}
+}
+
+func emitError(err error) error { return fmt.Errorf("client: emit: %w", err) }
 
 // packet makes an event. Attachments are copied: they are written later.
 func (s *Socket) packet(event string, values []any, ack *waitingAck) (socketio.Packet, error) {
 	p := socketio.Packet{Type: socketio.Event, Namespace: s.namespace}
+	if socketio.Reserved(event) {
+		return p, errReserved // SIO-V-12
+	}
 	all := append(make([]any, 0, 1+len(values)), event)
 	data, attachments, err := args.Append([]byte{'['}, nil, append(all, values...)...)
 	if err != nil {
@@ -161,7 +248,7 @@ func (c *Client) waitRoom(ctx context.Context) error {
 		return nil
 	}
 	if err := conn.Wait(ctx); err != nil && !errors.Is(err, engine.ErrClosed) {
-		return fmt.Errorf("client: emit: %w", err)
+		return emitError(err)
 	}
 	return nil
 }
@@ -174,14 +261,9 @@ func (s *Socket) submit(frames []engine.Frame, volatile bool, ack *waitingAck) e
 	if c.closed {
 		return ErrClosed
 	}
-	if volatile && (!s.connected || !c.conn.Writable()) {
-		return nil
-	}
-	if s.connected && c.conn.Send(frames...) {
+	dropped := volatile && (!s.connected || !c.conn.Writable())
+	if dropped || s.connected && c.conn.Send(frames...) || volatile {
 		s.expectLocked(ack, false)
-		return nil
-	}
-	if volatile {
 		return nil
 	}
 	size := sizeOf(frames)
@@ -267,7 +349,13 @@ func (s *Socket) failAcksLocked() {
 			failed = append(failed, ack)
 		}
 	}
-	if len(failed) == 0 {
+	var ended []*retried
+	if s.client.closed {
+		ended = s.takeAllLocked()
+	} else {
+		s.retries.roomLocked() // who waits for room is not to wait for a connection
+	}
+	if len(failed) == 0 && len(ended) == 0 {
 		return
 	}
 	s.client.wg.Add(1)
@@ -276,41 +364,10 @@ func (s *Socket) failAcksLocked() {
 		for _, ack := range failed {
 			ack.done(Args{}, ErrDisconnected)
 		}
+		for _, r := range ended {
+			if r.done != nil {
+				r.done(Args{}, ErrDisconnected)
+			}
+		}
 	}()
-}
-
-// Reply sends the ack of the event whose handler was given ctx. Only the first
-// call for an event sends one; the others return ErrNoAck, and so do all for
-// an event that wants none.
-func Reply(ctx context.Context, values ...any) error {
-	e, _ := ctx.Value(eventKey{}).(*eventContext)
-	if e == nil || e.replied.Swap(true) {
-		return ErrNoAck
-	}
-	return e.socket.reply(ctx, e, values)
-}
-
-func (s *Socket) reply(ctx context.Context, e *eventContext, values []any) error {
-	data, attachments, err := args.Append([]byte{'['}, nil, values...)
-	if err != nil {
-		return fmt.Errorf("client: reply: %w", err)
-	}
-	for i, b := range attachments {
-		attachments[i] = bytes.Clone(b)
-	}
-	frames, err := s.encode(&socketio.Packet{
-		Type: socketio.Ack, Namespace: s.namespace, ID: e.id, HasID: true, Data: append(data, ']'), Attachments: attachments,
-	})
-	if err != nil {
-		return fmt.Errorf("client: reply: %w", err)
-	}
-	if err := e.conn.Wait(ctx); err != nil && !errors.Is(err, engine.ErrClosed) {
-		return fmt.Errorf("client: reply: %w", err)
-	}
-	s.client.mu.Lock()
-	defer s.client.mu.Unlock()
-	if s.client.conn != e.conn || !s.connected || !e.conn.Send(frames...) {
-		return ErrNoAck
-	}
-	return nil
 }

@@ -15,8 +15,8 @@ var (
 	ErrClosed = errors.New("client: closed")
 	// ErrDisconnected says that the socket was disconnected before an ack came.
 	ErrDisconnected = errors.New("client: socket has been disconnected")
-	// ErrTimeout says that no ack came in Options.AckTimeout. When a context
-	// ends first its error is returned.
+	// ErrTimeout says that no ack came in Options.AckTimeout, after the last of
+	// Options.Retries. When a context ends first its error is returned.
 	ErrTimeout = errors.New("client: operation has timed out")
 	// ErrQueueFull says that events wait for a connection and that they fill
 	// Options.SendQueue.
@@ -27,6 +27,8 @@ var (
 	// ErrPlaceholder says that a value looks like the placeholder of a binary
 	// attachment in an event that has attachments.
 	ErrPlaceholder = args.ErrPlaceholder
+
+	errReserved = errors.New("reserved event name")
 )
 
 // ConnectError is a server's refusal to let the socket join its namespace. It is

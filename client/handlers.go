@@ -25,6 +25,20 @@ func On[T any](s *Socket, event string, h func(ctx context.Context, v T)) (remov
 	})
 }
 
+// Once registers a handler for the next event of that name alone.
+func Once[T any](s *Socket, event string, h func(ctx context.Context, v T)) (remove func()) {
+	var once sync.Once
+	var registered atomic.Pointer[func()]
+	remove = On(s, event, func(ctx context.Context, v T) {
+		if r := registered.Load(); r != nil {
+			(*r)()
+		}
+		once.Do(func() { h(ctx, v) })
+	})
+	registered.Store(&remove)
+	return remove
+}
+
 // Handle registers a handler that answers: the result is the ack, if the server
 // asked for one. After an error there is no ack, unless it is an *AckError; the
 // error goes to OnError.
@@ -52,6 +66,17 @@ func Handle[T, R any](s *Socket, event string, h func(ctx context.Context, v T) 
 // OnAny registers a handler for all events. It runs before the others.
 func (s *Socket) OnAny(h func(ctx context.Context, event string, a Args)) (remove func()) {
 	return add(s, h, func(t *table) *[]*func(context.Context, string, Args) { return &t.any })
+}
+
+// PrependAny is OnAny for a handler that runs before those registered so far.
+func (s *Socket) PrependAny(h func(ctx context.Context, event string, a Args)) (remove func()) {
+	return prepend(s, h, func(t *table) *[]*func(context.Context, string, Args) { return &t.any })
+}
+
+// PrependAnyOutgoing is OnAnyOutgoing for a function that is called before those
+// registered so far.
+func (s *Socket) PrependAnyOutgoing(h func(event string, a Args)) (remove func()) {
+	return prepend(s, h, func(t *table) *[]*func(string, Args) { return &t.outgoing })
 }
 
 // OnAnyOutgoing registers a function that is called in Emit, Call and EmitAck,
@@ -125,10 +150,18 @@ func (h *handlers) change(f func(*table)) {
 
 // add appends h to one of the lists.
 func add[F any](s *Socket, h F, list func(*table) *[]*F) (remove func()) {
+	return insert(s, h, list, func(l []*F, p *F) []*F { return append(slices.Clip(l), p) })
+}
+
+func prepend[F any](s *Socket, h F, list func(*table) *[]*F) (remove func()) {
+	return insert(s, h, list, func(l []*F, p *F) []*F { return append([]*F{p}, l...) })
+}
+
+func insert[F any](s *Socket, h F, list func(*table) *[]*F, with func([]*F, *F) []*F) (remove func()) {
 	p := &h
 	s.handlers.change(func(t *table) {
 		l := list(t)
-		*l = append(slices.Clip(*l), p)
+		*l = with(*l, p)
 	})
 	return func() {
 		s.handlers.change(func(t *table) {

@@ -32,10 +32,11 @@ type script struct {
 	mu       sync.Mutex
 	requests []*http.Request
 
-	ws    chan *websocket.Conn // a WebSocket was opened
-	polls chan *poll           // a GET or POST of a session
-	hello string               // handshake; default defaultHello
-	deny  func(w http.ResponseWriter, r *http.Request) bool
+	ws      chan *websocket.Conn // a WebSocket was opened
+	polls   chan *poll           // a GET or POST of a session
+	hello   string               // handshake; default defaultHello
+	deflate bool
+	deny    func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // poll is a request to be answered.
@@ -61,7 +62,7 @@ func (s *script) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if websocket.IsWebSocketUpgrade(r) {
-		u := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+		u := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }, EnableCompression: s.deflate}
 		conn, err := u.Upgrade(w, r, http.Header{"Set-Cookie": {"ws=1; Path=/"}})
 		if err != nil {
 			return

@@ -8,9 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +24,10 @@ const (
 
 // Options configure a Client. The zero value works.
 type Options struct {
-	// Path is where the server listens; default "/socket.io/".
-	Path string
+	// Path is where the server listens; default "/socket.io/". A slash is added at
+	// its end unless NoTrailingSlash is set.
+	Path            string
+	NoTrailingSlash bool
 	// Transports are tried in this order; default polling, then WebSocket. A
 	// session that begins on polling is upgraded if WebSocket is listed too.
 	Transports []string
@@ -36,6 +36,9 @@ type Options struct {
 	TryAllTransports bool
 	// NoUpgrade leaves sessions on the transport that they began with.
 	NoUpgrade bool
+	// RememberUpgrade opens the next session with WebSocket when the last one
+	// used it, until that fails: reconnection is faster then.
+	RememberUpgrade bool
 
 	// Auth is sent when a namespace is joined: a value that encodes to a JSON
 	// object, or nil. Socket.SetAuth overrides it for one namespace.
@@ -44,15 +47,37 @@ type Options struct {
 	Query url.Values
 	// Header is added to every request. "Host" works too.
 	Header http.Header
+	// PerTransport has, by the name of a transport, what is added to its requests
+	// besides, and wins over Header and Query.
+	PerTransport map[string]TransportOptions
+	// Protocols are the sub-protocols that are offered for a WebSocket.
+	Protocols []string
+	// TimestampParam is the query parameter with a new value for each request of
+	// polling, against caches; default "t". NoTimestamp leaves it out,
+	// TimestampWebSocket adds it there too.
+	TimestampParam     string
+	NoTimestamp        bool
+	TimestampWebSocket bool
 
 	// Reconnect says what happens after a failure.
 	Reconnect ReconnectOptions
 	// ConnectTimeout is for opening a session, and for an upgrade; default 20 s,
 	// negative: none.
 	ConnectTimeout time.Duration
-	// AckTimeout is how long Call waits when its context has no deadline;
-	// default 10 s (HRD-46), negative: no limit.
+	// RequestTimeout is for each request of polling, and must be longer than the
+	// server's ping interval; default: none.
+	RequestTimeout time.Duration
+	// AckTimeout is how long Call waits when its context has no deadline, and a
+	// try of Retries; default 10 s (HRD-46), negative: no limit.
 	AckTimeout time.Duration
+	// Retries, above 0, makes Emit, Call and EmitAck deliver at least once, in
+	// order: the events of a socket are sent one at a time, each when the one
+	// before it is acknowledged. One whose ack does not come in AckTimeout, or
+	// before the connection is lost, is sent again up to so many times, then given
+	// up. Time without a connection does not count. The server must
+	// acknowledge every event, and may get one twice. What waits is bounded by
+	// SendQueue. Volatile events are not concerned.
+	Retries int
 	// CloseTimeout bounds the graceful end of a connection; default 5 s.
 	CloseTimeout time.Duration
 
@@ -69,8 +94,13 @@ type Options struct {
 	Jar http.CookieJar
 	// NoCookies ignores cookies, and Jar.
 	NoCookies bool
-	// PerMessageDeflate offers compression of WebSocket messages.
+	// PerMessageDeflate offers compression of WebSocket messages. Those of less
+	// than CompressFrom bytes, default 1024, are sent without; negative: all are
+	// compressed.
 	PerMessageDeflate bool
+	CompressFrom      int
+	// ForceBase64 sends attachments as base64 text, and asks the server to.
+	ForceBase64 bool
 	// ReadBuffer is how much one system call reads from a WebSocket, in bytes;
 	// default 16 KiB, and not less. Connections without unread bytes share the
 	// buffers.
@@ -99,6 +129,12 @@ type Options struct {
 	Logger *slog.Logger
 }
 
+// TransportOptions are for one transport.
+type TransportOptions struct {
+	Header http.Header
+	Query  url.Values
+}
+
 // ReconnectOptions say what happens when the connection is lost, or cannot be
 // made after Socket.Open.
 type ReconnectOptions struct {
@@ -117,19 +153,19 @@ type ReconnectOptions struct {
 
 // withDefaults returns o with every default in its place.
 func (o Options) withDefaults() Options {
-	o.Path = "/" + strings.Trim(orDefault(o.Path, "socket.io"), "/") + "/"
-	if o.Path == "//" {
-		o.Path = "/"
+	o.Path = "/" + strings.Trim(orDefault(o.Path, "socket.io"), "/")
+	if !o.NoTrailingSlash && o.Path != "/" {
+		o.Path += "/"
 	}
+	o.TimestampParam = orDefault(o.TimestampParam, "t")
+	o.CompressFrom = max(orDefault(o.CompressFrom, 1024), 0)
 	if len(o.Transports) == 0 {
 		o.Transports = []string{Polling, WebSocket}
 	}
 	o.ConnectTimeout = orDefault(o.ConnectTimeout, 20*time.Second)
 	o.AckTimeout = orDefault(o.AckTimeout, 10*time.Second)
 	o.CloseTimeout = orDefault(max(o.CloseTimeout, 0), 5*time.Second)
-	o.Reconnect.Delay = orDefault(max(o.Reconnect.Delay, 0), time.Second)
-	o.Reconnect.DelayMax = orDefault(max(o.Reconnect.DelayMax, 0), 5*time.Second)
-	o.Reconnect.Jitter = max(0, orDefault(o.Reconnect.Jitter, 0.5))
+	o.Reconnect = o.Reconnect.withDefaults()
 	o.MaxMessage = orDefault(max(o.MaxMessage, 0), 100<<20)
 	o.SendQueue = orDefault(max(o.SendQueue, 0), 1<<20)
 	o.ReceiveQueue = orDefault(o.ReceiveQueue, 4<<20)
@@ -150,6 +186,24 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+func (r ReconnectOptions) withDefaults() ReconnectOptions {
+	r.Delay = orDefault(max(r.Delay, 0), time.Second)
+	r.DelayMax = orDefault(max(r.DelayMax, 0), 5*time.Second)
+	r.Jitter = max(0, orDefault(r.Jitter, 0.5))
+	return r
+}
+
+func (r *ReconnectOptions) validate() error {
+	var errs []error
+	if r.Attempts < 0 {
+		errs = append(errs, errors.New("Reconnect.Attempts is negative"))
+	}
+	if r.Jitter > 1 {
+		errs = append(errs, errors.New("Reconnect.Jitter is above 1"))
+	}
+	return errors.Join(errs...)
+}
+
 func orDefault[T comparable](v, otherwise T) T {
 	if v == *new(T) {
 		return otherwise
@@ -165,79 +219,13 @@ func (o *Options) validate() error {
 			errs = append(errs, fmt.Errorf("unknown transport %q", t))
 		}
 	}
-	if o.Reconnect.Attempts < 0 {
-		errs = append(errs, errors.New("Reconnect.Attempts is negative"))
-	}
-	if o.Reconnect.Jitter > 1 {
-		errs = append(errs, errors.New("Reconnect.Jitter is above 1"))
-	}
-	return errors.Join(errs...)
-}
-
-// parseURL splits the address into that of the server, where engine requests go,
-// and a namespace.
-func (o *Options) parseURL(address string) (*url.URL, string, error) {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil, "", err
-	}
-	switch u.Scheme {
-	case "ws":
-		u.Scheme = "http"
-	case "wss":
-		u.Scheme = "https"
-	case "http", "https":
-	default:
-		return nil, "", fmt.Errorf("unknown scheme %q", u.Scheme)
-	}
-	if u.Host == "" {
-		return nil, "", errors.New("no host in the URL")
-	}
-	query := u.Query()
-	for name, values := range o.Query {
-		query[name] = slices.Clone(values)
-	}
-	o.authorize(u.User)
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: o.Path, RawQuery: query.Encode()}, cleanNamespace(u.Path), nil
-}
-
-// authorize puts name and password of a URL, which gorilla refuses there, into a
-// header.
-func (o *Options) authorize(user *url.Userinfo) {
-	if user == nil || o.Header.Get("Authorization") != "" {
-		return
-	}
-	password, _ := user.Password()
-	r := http.Request{Header: o.Header.Clone()}
-	if r.Header == nil {
-		r.Header = make(http.Header)
-	}
-	r.SetBasicAuth(user.Username(), password)
-	o.Header = r.Header
-}
-
-// engine makes the configuration of the layer below. The transport is nil if the
-// caller brought his own RoundTripper.
-func (o *Options) engine(base *url.URL) (engine.Config, *http.Transport) {
-	cfg := engine.Config{
-		URL: base, Transports: o.Transports, TryAll: o.TryAllTransports, Upgrade: !o.NoUpgrade,
-		HTTP: &http.Client{Transport: o.RoundTripper}, Header: o.Header,
-		MaxMessage: o.MaxMessage, MaxQueue: o.SendQueue, ProbeTimeout: o.ConnectTimeout, CloseTimeout: o.CloseTimeout,
-		DialContext: o.DialContext, Proxy: o.Proxy, TLS: o.TLS, Deflate: o.PerMessageDeflate, ReadBuffer: o.ReadBuffer,
-		Logger: o.Logger,
-	}
-	if !o.NoCookies {
-		if cfg.HTTP.Jar = o.Jar; o.Jar == nil {
-			cfg.HTTP.Jar, _ = cookiejar.New(nil) // never an error
+	for t := range o.PerTransport {
+		if t != Polling && t != WebSocket {
+			errs = append(errs, fmt.Errorf("unknown transport %q in PerTransport", t))
 		}
 	}
-	if o.RoundTripper != nil {
-		return cfg, nil
+	if o.Retries < 0 {
+		errs = append(errs, errors.New("Retries is negative"))
 	}
-	transport := &http.Transport{Proxy: o.Proxy, DialContext: o.DialContext, TLSClientConfig: o.TLS, IdleConnTimeout: time.Minute}
-	cfg.HTTP.Transport = transport
-	return cfg, transport
+	return errors.Join(append(errs, o.Reconnect.validate())...)
 }

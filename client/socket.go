@@ -62,6 +62,7 @@ type Socket struct {
 	buffered  int                     // bytes in buffer
 	nextID    uint64
 	acks      map[uint64]*waitingAck
+	retries   retries
 }
 
 // pending is an event that waits for a connection.
@@ -313,6 +314,7 @@ func (s *Socket) acceptedLocked(data []byte) {
 	s.pid = state.PID
 	s.queue.connected(s.pid != "")
 	s.flushLocked()
+	s.sendNextLocked()
 	s.resolveLocked(nil)
 }
 

@@ -63,9 +63,35 @@ type Config struct {
 	Proxy       func(*http.Request) (*url.URL, error)
 	TLS         *tls.Config
 	Deflate     bool
+	DeflateFrom int // bytes of a message from which it is compressed
 	ReadBuffer  int // bytes
+	Protocols   []string
 
-	Header http.Header // added to every request; optional
+	// For all transports; optional.
+	Header         http.Header // added to every request
+	PerTransport   map[string]Extra
+	RequestTimeout time.Duration // of a request of polling; 0: none
+	StampParam     string        // query parameter that defeats caches
+	StampPolling   bool
+	StampWebSocket bool
+	ForceBase64    bool
+	OwnHTTP        bool // HTTP is the session's: its idle connections are closed after an upgrade
+	Observer       Observer
+}
+
+// Extra is added to the requests of one transport, and wins.
+type Extra struct {
+	Header http.Header
+	Query  url.Values
+}
+
+// Observer hears what happens, in whichever goroutine it does; it must not block.
+type Observer interface {
+	// Packet hears of each packet: what Frame says of it, or the text that came.
+	Packet(sent bool, data []byte, binary bool)
+	Ping()
+	Upgraded(transport string)
+	UpgradeFailed(err error)
 }
 
 // Frame is one Engine.IO packet. Data of a text frame begins with the packet's
@@ -73,6 +99,7 @@ type Config struct {
 type Frame struct {
 	Data   []byte
 	Binary bool
+	Plain  bool // not to be compressed
 }
 
 // Receiver takes messages.
@@ -195,16 +222,26 @@ func (c *Conn) receiveText(data []byte, borrowed bool) {
 		c.end(ReasonTransportError, &Error{Message: "server error", Err: err}) // EIO-J-06, SIO-X-15
 		return
 	}
+	if o := c.cfg.Observer; o != nil && !p.Binary {
+		o.Packet(false, data, false)
+	}
 	c.receive(p, borrowed && !p.Binary) // base64 is decoded into a slice of its own
 }
 
 func (c *Conn) receive(p engineio.Packet, borrowed bool) {
+	o := c.cfg.Observer
+	if o != nil && p.Binary {
+		o.Packet(false, p.Data, true)
+	}
 	switch p.Type {
 	case engineio.Message:
 		c.deliver(p.Data, p.Binary, borrowed)
 	case engineio.Ping:
 		c.armPingTimeout()
 		c.push([]item{{Frame: Frame{Data: pong}}})
+		if o != nil {
+			o.Ping()
+		}
 	case engineio.Close:
 		c.end(ReasonTransportClose, nil) // EIO-J-05
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -24,17 +25,37 @@ var errNoHandshake = errors.New("no handshake in the first packet")
 func (c *Conn) target(transport string) *url.URL {
 	u := *c.cfg.URL
 	q := u.Query()
+	maps.Copy(q, c.cfg.PerTransport[transport].Query)
 	q.Set("EIO", "4")
 	q.Set("transport", transport)
 	q.Del("sid")
 	if c.handshake.SID != "" {
 		q.Set("sid", c.handshake.SID)
 	}
-	if transport == Polling {
-		q.Set("t", strconv.FormatUint(uint64(rand.Uint32()), 36)) // EIO-J-03
+	if c.cfg.StampPolling && transport == Polling || c.cfg.StampWebSocket && transport == WebSocket {
+		q.Set(c.cfg.StampParam, strconv.FormatUint(uint64(rand.Uint32()), 36)) // EIO-J-03
+	}
+	if c.cfg.ForceBase64 && (transport == WebSocket || c.handshake.SID == "") {
+		q.Set("b64", "1") // as the official client does
 	}
 	u.RawQuery = q.Encode()
 	return &u
+}
+
+// header is what every request of a transport gets.
+func (c *Conn) header(transport string) http.Header {
+	extra := c.cfg.PerTransport[transport].Header
+	if len(extra) == 0 {
+		return c.cfg.Header
+	}
+	h := c.cfg.Header.Clone()
+	if h == nil {
+		h = make(http.Header)
+	}
+	for name, values := range extra {
+		h[http.CanonicalHeaderKey(name)] = values
+	}
+	return h
 }
 
 // openPolling sends the handshake request; ctx bounds it.
@@ -91,6 +112,11 @@ func (c *Conn) post(batch []item) {
 
 // request does one HTTP exchange and returns the body.
 func (c *Conn) request(ctx context.Context, method string, body []byte, message string) ([]byte, error) {
+	if c.cfg.RequestTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.RequestTimeout)
+		defer cancel()
+	}
 	req, err := http.NewRequestWithContext(ctx, method, c.target(Polling).String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, transportError(message, err)
@@ -102,7 +128,7 @@ func (c *Conn) request(ctx context.Context, method string, body []byte, message 
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "text/plain;charset=UTF-8")
 	}
-	for name, values := range c.cfg.Header {
+	for name, values := range c.header(Polling) {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	if host := req.Header.Get("Host"); host != "" {

@@ -99,12 +99,25 @@ func (c *Conn) flush() {
 			return
 		}
 		size := sizeOf(batch)
+		c.observe(batch)
 		if ws != nil {
 			c.writeWebSocket(ws, batch)
 		} else {
 			c.post(batch)
 		}
 		c.written(size)
+	}
+}
+
+// observe tells of packets that are about to be written.
+func (c *Conn) observe(batch []item) {
+	if c.cfg.Observer == nil {
+		return
+	}
+	for _, i := range batch {
+		if i.control == controlNone {
+			c.cfg.Observer.Packet(true, i.Data, i.Binary)
+		}
 	}
 }
 

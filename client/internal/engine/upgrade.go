@@ -36,6 +36,9 @@ func (c *Conn) probe() {
 	}
 	if err != nil {
 		c.cfg.Logger.Debug("engine: upgrade given up", "error", err)
+		if o := c.cfg.Observer; o != nil && c.ctx.Err() == nil {
+			o.UpgradeFailed(err)
+		}
 		return
 	}
 	c.mu.Lock()
@@ -87,9 +90,15 @@ func (c *Conn) finishUpgrade() {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.paused = false
 	c.startFlusherLocked()
+	c.mu.Unlock()
+	if c.cfg.OwnHTTP {
+		c.cfg.HTTP.CloseIdleConnections() // each has two goroutines and their buffers
+	}
+	if o := c.cfg.Observer; o != nil {
+		o.Upgraded(WebSocket)
+	}
 }
 
 // switchTransport makes the probed WebSocket the one in use, output still being

@@ -50,6 +50,7 @@ func (c *Conn) dialWebSocket(ctx context.Context) (*wsConn, error) {
 		NetDialContext:    ws.dial(ctx, &c.cfg),
 		TLSClientConfig:   c.cfg.TLS,
 		Jar:               c.cfg.HTTP.Jar,
+		Subprotocols:      c.cfg.Protocols,
 		EnableCompression: c.cfg.Deflate,
 		ReadBufferSize:    1, // the smallest that gorilla takes: our connection buffers below it
 		WriteBufferSize:   writeBufferSize,
@@ -66,7 +67,7 @@ func (c *Conn) dialWebSocket(ctx context.Context) (*wsConn, error) {
 		dialer.NetDialTLSContext = ws.dialTLS(ctx, &c.cfg)
 	}
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
-	conn, res, err := dialer.DialContext(context.WithoutCancel(ctx), u.String(), c.cfg.Header)
+	conn, res, err := dialer.DialContext(context.WithoutCancel(ctx), u.String(), c.header(WebSocket))
 	if err != nil {
 		return nil, dialError(ctx, res, err)
 	}
@@ -202,7 +203,7 @@ func (c *Conn) writeWebSocket(ws *wsConn, batch []item) {
 	ws.net.hold()
 	var err error
 	for _, i := range batch {
-		if err = ws.write(i); err != nil {
+		if err = c.write(ws, i); err != nil {
 			break
 		}
 	}
@@ -214,12 +215,20 @@ func (c *Conn) writeWebSocket(ws *wsConn, batch []item) {
 	}
 }
 
-func (ws *wsConn) write(i item) error {
+func (c *Conn) write(ws *wsConn, i item) error {
 	switch {
 	case i.control == controlClose:
 		return ws.WriteControl(websocket.CloseMessage, nil, time.Time{})
 	case i.control == controlPong:
 		return ws.WriteControl(websocket.PongMessage, i.Data, time.Time{})
+	}
+	if c.cfg.Deflate {
+		ws.EnableWriteCompression(!i.Plain && len(i.Data) >= c.cfg.DeflateFrom)
+	}
+	switch {
+	case i.Binary && c.cfg.ForceBase64:
+		p := engineio.Packet{Type: engineio.Message, Binary: true, Data: i.Data}
+		return ws.WriteMessage(websocket.TextMessage, engineio.AppendText(nil, p))
 	case i.Binary:
 		return ws.WriteMessage(websocket.BinaryMessage, i.Data)
 	}
