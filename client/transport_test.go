@@ -133,15 +133,8 @@ func TestUpgrade(t *testing.T) {
 	p.send("3probe")
 	get.answer <- `42["during"]` + "\x1e6"
 	rec.want(t, "during[]")
-	for paused := false; !paused; { // as a server does every 100 ms (EIO-U-05)
-		select {
-		case poll := <-srv.polls:
-			equal(t, poll.method, "GET")
-			poll.answer <- "6"
-		case <-time.After(50 * time.Millisecond):
-			paused = true
-		}
-	}
+	defer answerPolls(t, srv)() // as a server does every 100 ms (EIO-U-05)
+	waitPaused(t, s)
 	_ = s.Emit(ctx, "later", Binary{1})
 	_ = s.Volatile().Emit(ctx, "dropped")
 	equal(t, s.Client().Transport(), Polling) // the POST is still under way
@@ -153,6 +146,26 @@ func TestUpgrade(t *testing.T) {
 	equal(t, len(srv.polls), 0)
 	go s.Client().Close()
 	p.want("41")
+}
+
+// answerPolls answers all further GETs with a noop until stop is called.
+func answerPolls(t *testing.T, srv *script) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case poll := <-srv.polls:
+				if poll.method != "GET" {
+					t.Error(poll.method)
+				}
+				poll.answer <- "6"
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
 }
 
 // waitPaused waits until the answer to the probe has been taken.
@@ -178,7 +191,7 @@ func TestUpgradeFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := newScript(t)
 			srv.hello = upgradable
-			s, rec, aside := openPolling(t, srv, Options{ConnectTimeout: 100 * time.Millisecond})
+			s, rec, aside := openPolling(t, srv, Options{ConnectTimeout: 2 * time.Second}) // in which it gets as far as the probe
 			p := srv.open()
 			p.want("2probe")
 			end(p)

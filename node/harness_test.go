@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait in tests. Nothing waits for it to pass.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // testServer is a Server over real HTTP on the loopback.
 type testServer struct {
@@ -197,6 +197,31 @@ func eventually(t testing.TB, what string, cond func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}
+	}
+}
+
+// expiring is a context whose deadline passes when expire is called, not by the clock.
+type expiring struct {
+	context.Context
+	done   chan struct{}
+	expire func()
+}
+
+func newExpiring(t *testing.T) expiring {
+	done := make(chan struct{})
+	c := expiring{t.Context(), done, sync.OnceFunc(func() { close(done) })}
+	t.Cleanup(c.expire)
+	return c
+}
+
+func (c expiring) Done() <-chan struct{} { return c.done }
+
+func (c expiring) Err() error {
+	select {
+	case <-c.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }
 
