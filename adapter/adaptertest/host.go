@@ -15,7 +15,7 @@ import (
 
 // Timeout is how long the helpers of this package wait for something that is
 // expected to happen.
-const Timeout = 20 * time.Second
+const Timeout = time.Minute
 
 // Host is an [adapter.Host] that records what it receives. Its rooms are what
 // [Host.SetRoom] says.

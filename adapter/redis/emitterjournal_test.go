@@ -64,7 +64,7 @@ func listen(t *testing.T, client *goredis.Client, channels ...string) (next func
 	}
 	return func() *goredis.Message {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), adaptertest.Timeout)
 		defer cancel()
 		m, err := ps.ReceiveMessage(ctx)
 		if err != nil {

@@ -270,7 +270,7 @@ func testPoison(t *testing.T, server *redistest.Server, cfg redis.Config) {
 func TestDeafConnection(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := newProxy(t, server.Addr)
-	cfg := redis.Config{ProbeInterval: 100 * time.Millisecond, ProbeTimeout: 200 * time.Millisecond, PublishTimeout: 200 * time.Millisecond}
+	cfg := redis.Config{ProbeInterval: 100 * time.Millisecond, ProbeTimeout: 2 * time.Second, PublishTimeout: 2 * time.Second} // a busy machine is not deaf
 	a, b := start(t, server.Addr, redis.Config{}, "nodeA"), start(t, proxy.addr, cfg, "nodeB")
 	b.Enter(t, "r")
 	proxy.freeze()
@@ -311,7 +311,7 @@ func TestRefusedSubscription(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr, Username: "fanwire", Password: "secret"})
 	t.Cleanup(func() { client.Close() })
 	a := start(t, server.Addr, redis.Config{}, "nodeA")
-	b := adaptertest.New(t, redis.NewAdapter(client, redis.Config{ProbeTimeout: 100 * time.Millisecond}), "nodeB", "/")
+	b := adaptertest.New(t, redis.NewAdapter(client, redis.Config{ProbeTimeout: time.Second}), "nodeB", "/")
 	started := make(chan error, 1)
 	go func() { started <- b.Start(t.Context()) }()
 	adaptertest.Eventually(t, "refusal", func() bool {

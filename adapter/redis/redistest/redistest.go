@@ -21,7 +21,7 @@ import (
 const requireAll = "FANWIRE_REQUIRE_ALL"
 
 // startTimeout is how long a server may take to answer.
-const startTimeout = 20 * time.Second
+const startTimeout = time.Minute
 
 // Server is a redis-server without persistence, a child process on a free port
 // of the loopback interface. It is stopped when the test ends.
