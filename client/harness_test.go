@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var quiet = slog.New(slog.DiscardHandler)
 
 // timeout is how long a test waits for what must come.
-const timeout = 30 * time.Second
+const timeout = time.Minute
 
 // script is a server whose answers a test writes frame by frame. It speaks to
 // one client at a time.

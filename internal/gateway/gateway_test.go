@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every wait in tests. Nothing waits for it to pass.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // testConfig are the defaults on free ports, with a quick end.
 func testConfig(change ...func(*config.Config)) *config.Config {

@@ -208,7 +208,7 @@ func TestTLSSilence(t *testing.T) {
 	f := newTLSFiles(t, "a")
 	s := startServer(t, Config{ReadHeaderTimeout: 100 * time.Millisecond, TLS: f.load(t, nil)})
 	ended(t, dial(t, s))
-	slow := newServer(t, Config{TLS: f.load(t, nil)})
+	slow := newServer(t, Config{ReadHeaderTimeout: time.Hour, TLS: f.load(t, nil)})
 	if err := slow.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait. Nothing waits for it to pass.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 const password = "correct horse"
 

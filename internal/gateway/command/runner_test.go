@@ -18,7 +18,7 @@ import (
 	"github.com/fanwire/fanwire/node"
 )
 
-const timeout = 20 * time.Second
+const timeout = time.Minute
 
 // gateway is a node with a runner: two of them on a hub are a cluster.
 type gateway struct {

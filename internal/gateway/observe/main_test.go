@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait in tests. Nothing waits for it to pass.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // serve makes a node that listens on loopback and sees to its end. setUp registers
 // handlers; it may be nil.

@@ -70,13 +70,13 @@ func (r *recorder) Closed(reason string, cause error) {
 	}
 }
 
-// patience bounds every wait: twenty seconds, or twenty minutes of a bubble,
+// patience bounds every wait: a minute, or twenty minutes of a bubble,
 // whose clock is set to the year 2000.
 func patience() time.Duration {
 	if time.Now().Year() == 2000 {
 		return 20 * time.Minute
 	}
-	return 20 * time.Second
+	return time.Minute
 }
 
 // recv takes the next value from c.

@@ -64,7 +64,7 @@ func (ts *testServer) upgradeAnswer(t *testing.T, query string, headers ...strin
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience()))
 	h := []string{"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
 	for i := range h {
 		for _, o := range headers {
@@ -388,7 +388,7 @@ func TestOverlappingPosts(t *testing.T) {
 	}
 	expect(t, <-poll, "200 1")
 	expect(t, r.waitClosed(t), ReasonTransportError)
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(patience()))
 	if b, err := io.ReadAll(c); len(b) > 0 || errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("the first POST got %q, %v", b, err)
 	}

@@ -92,7 +92,7 @@ func TestDetachReadsOnAtOnce(t *testing.T) {
 		select {
 		case a := <-got:
 			r.s.SendText([]byte("got " + a))
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience()):
 			t.Error("no answer while the handler waits")
 		}
 		r.s.EndInline()

@@ -107,7 +107,7 @@ func TestVolatileNeedsAnEmptyQueue(t *testing.T) {
 
 func waitFor(t testing.TB, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !cond(); {
+	for end := time.Now().Add(patience()); !cond(); {
 		if time.Now().After(end) {
 			t.Fatal("condition not met")
 		}
