@@ -88,7 +88,7 @@ export class Process {
   }
 
   // stop asks the process to end and insists after a while. It returns how it ended.
-  async stop(signal = "SIGTERM", ms = 10_000) {
+  async stop(signal = "SIGTERM", ms = 60_000) {
     this.child.kill(signal);
     try {
       return await within(`the end of ${this.name}`, this.exited, ms);

@@ -3,7 +3,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 
-export const PATIENCE = 15_000; // ms; far above what anything takes on a busy machine
+export const PATIENCE = 60_000; // ms; far above what anything takes on a busy machine
 
 // until polls check until it returns something truthy, and returns that.
 export async function until(what, check, ms = PATIENCE) {

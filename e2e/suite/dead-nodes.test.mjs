@@ -10,7 +10,7 @@ import { call, connect, Inbox } from "../lib/client.mjs";
 import { useCluster } from "../lib/cluster.mjs";
 import { until } from "../lib/wait.mjs";
 
-const ALIVE = 2_000; // ms; far above what living nodes take, far below any deadline
+const ALIVE = 4_000; // ms; far above what living nodes take, and below any deadline
 const DEADLINE = 5_000; // of the nodes under test, when a call has none
 const LEASE = 5_000; // of a node that hangs
 

@@ -41,7 +41,7 @@ describe("rolling restart", { skip: SUBJECT !== "fanwire" && "the official serve
     for (const [s, list] of ends) {
       for (const { reason, at, back } of list) {
         assert.equal(reason, "transport close");
-        assert.ok(back - at < 3_000, `back after ${back - at} ms`);
+        assert.ok(back - at < 10_000, `back after ${back - at} ms`);
       }
       assert.ok(list.length <= 4, `a client of ${(await call(s, "whoami")).node} was let go ${list.length} times`);
     }
