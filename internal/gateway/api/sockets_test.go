@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -309,7 +310,7 @@ func TestSilentNode(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	// Where they could answer they are awaited.
-	c.nodes[0].api.wait = 300 * time.Millisecond
+	c.nodes[0].api.wait = 2 * time.Second // which the others have to answer in
 	if a := c.nodes[0].do(t, allKey, "GET", "/v1/namespaces/%2F/sockets", ""); !strings.HasSuffix(a.text, `"missing":[],"unnamed":1}`) {
 		t.Error(a.text)
 	}
@@ -323,7 +324,7 @@ func TestSilentNode(t *testing.T) {
 func TestMissingNode(t *testing.T) {
 	c := newCluster(t, 3)
 	c.acquainted(t)
-	c.nodes[0].api.wait = 400 * time.Millisecond
+	c.nodes[0].api.wait = 2 * time.Second // which the others have to answer in; each request takes as long
 	hang, asked := make(chan struct{}), make(chan struct{}, 1)
 	node.OnServer(c.nodes[2].srv, "hang", func(context.Context, *node.Namespace, node.None) error {
 		asked <- struct{}{}
@@ -333,15 +334,21 @@ func TestMissingNode(t *testing.T) {
 	defer close(hang)
 	c.nodes[0].send(t, "POST", "/v1/server-emit", `{"event":"hang"}`, 204)
 	<-asked
+	var requests sync.WaitGroup
+	defer requests.Wait()
 	for _, path := range []string{"/v1/namespaces/%2F/rooms", "/v1/namespaces/%2F/rooms/r", "/v1/namespaces/%2F/sockets", "/v1/namespaces"} {
-		if a := c.nodes[0].do(t, allKey, "GET", path, ""); a.StatusCode != 200 || !strings.HasSuffix(a.text, `"missing":["n3"],"unnamed":0}`) {
-			t.Errorf("%s: %s %s", path, a.Status, a.text)
+		requests.Go(func() {
+			if a := c.nodes[0].do(t, allKey, "GET", path, ""); a.StatusCode != 200 || !strings.HasSuffix(a.text, `"missing":["n3"],"unnamed":0}`) {
+				t.Errorf("%s: %s %s", path, a.Status, a.text)
+			}
+		})
+	}
+	requests.Go(func() {
+		a := c.nodes[0].do(t, allKey, "GET", "/v1/namespaces/%2F/sockets/x", "")
+		if a.StatusCode != 503 || !strings.Contains(a.text, `"missing":["n3"]`) {
+			t.Error(a.Status, a.text)
 		}
-	}
-	a := c.nodes[0].do(t, allKey, "GET", "/v1/namespaces/%2F/sockets/x", "")
-	if a.StatusCode != 503 || !strings.Contains(a.text, `"missing":["n3"]`) {
-		t.Error(a.Status, a.text)
-	}
+	})
 	var nodes listOf
 	c.nodes[0].get(t, "/v1/nodes", &nodes)
 	if len(nodes.Nodes) != 3 || !nodes.Nodes[1].Answered || nodes.Nodes[2].Answered || nodes.Nodes[2].ID != "n3" {
