@@ -1,0 +1,82 @@
+package run
+
+import (
+	"context"
+	"time"
+
+	"github.com/fanwire/fanwire/client"
+	"github.com/fanwire/fanwire/loadtest/internal/fleet"
+	"github.com/fanwire/fanwire/loadtest/internal/ledger"
+	"github.com/fanwire/fanwire/loadtest/internal/meter"
+	"github.com/fanwire/fanwire/loadtest/internal/pace"
+)
+
+// maxFlight bounds the unanswered echoes of a client in an open loop.
+const maxFlight = 1000
+
+// echoes sends the echoes of a stage.
+func (r *runner) echoes(ctx context.Context, st *stage, seed uint64) {
+	e, n := st.plan.Echo, 0
+	if e.InFlight == 0 {
+		pace.NewSchedule(float64(e.Rate), e.Arrival == "poisson", seed).Run(ctx, st.begin, st.plan.Duration.D(), func(slot time.Time) {
+			running := r.fleet.Running()
+			if len(running) == 0 {
+				st.skipped.Add(1)
+				return
+			}
+			s := running[n%len(running)]
+			n++
+			if m := s.Data.(*member); !s.Up() || m.flight.Load() >= maxFlight {
+				st.skipped.Add(1)
+			} else {
+				r.echo(st, s, m, slot.Sub(r.epoch).Microseconds())
+			}
+		})
+		return
+	}
+	for _, s := range r.fleet.Running() {
+		if s.Up() {
+			r.fill(st, s, s.Data.(*member))
+		}
+	}
+	<-ctx.Done()
+}
+
+// fill brings a client's echoes in flight to what the stage wants.
+func (r *runner) fill(st *stage, s *fleet.Session, m *member) {
+	for range int64(st.plan.Echo.InFlight) - m.flight.Load() {
+		if st.over.Load() {
+			return
+		}
+		r.echo(st, s, m, r.fleet.Micros())
+	}
+}
+
+// echo sends one that is due at slot.
+func (r *runner) echo(st *stage, s *fleet.Session, m *member, slot int64) {
+	now := r.fleet.Micros()
+	st.board.Record(s.Index, meter.ScheduleLag, now-slot)
+	v, size := r.payload(ledger.Header{Slot: slot, Delay: now - slot})
+	st.sent.Add(1)
+	st.sentBytes.Add(int64(size))
+	m.flight.Add(1)
+	err := s.Socket.EmitAck(context.Background(), "echo", func(_ client.Args, err error) {
+		m.flight.Add(-1)
+		if err != nil {
+			st.failed.Add(1)
+			return
+		}
+		arrived := r.fleet.Micros()
+		st.answered.Add(1)
+		st.board.Record(s.Index, meter.Echo, arrived-slot)
+		st.board.Record(s.Index, meter.EchoSent, arrived-now)
+		if st.plan.Echo.InFlight > 0 && !st.over.Load() {
+			r.echo(st, s, m, arrived)
+		}
+	}, v)
+	if err != nil {
+		m.flight.Add(-1)
+		st.failed.Add(1)
+		r.fleet.Count("echo: " + err.Error())
+	}
+}

@@ -1,0 +1,155 @@
+package run
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fanwire/fanwire/client"
+	"github.com/fanwire/fanwire/loadtest/internal/fleet"
+	"github.com/fanwire/fanwire/loadtest/internal/ledger"
+	"github.com/fanwire/fanwire/loadtest/internal/meter"
+)
+
+// member is what the run knows of a session.
+type member struct {
+	receiver *ledger.Receiver
+	places   []*place // its rooms
+	flight   atomic.Int64
+
+	mu         sync.Mutex
+	publishers []*publisher // of the stage; guarded by mu
+}
+
+// place is a session's place in a room.
+type place struct {
+	room   *ledger.Room
+	joined atomic.Bool
+	busy   atomic.Bool // leaves and joins again
+}
+
+// makeMembers puts the sessions into rooms.
+func (r *runner) makeMembers() {
+	sessions := r.fleet.Sessions()
+	for _, s := range sessions {
+		s.Data = &member{receiver: r.ledger.NewReceiver(s.Index)}
+	}
+	if !r.plan.UsesRooms() {
+		return
+	}
+	tag := roomTag(r.epoch, r.plan.Part)
+	for i, numbers := range r.plan.Members() {
+		receivers := make([]*ledger.Receiver, len(numbers))
+		for j, n := range numbers {
+			receivers[j] = sessions[n].Data.(*member).receiver
+		}
+		room := r.ledger.NewRoom(roomName(tag, i), receivers)
+		r.rooms = append(r.rooms, room)
+		for _, n := range numbers {
+			m := sessions[n].Data.(*member)
+			m.places = append(m.places, &place{room: room})
+		}
+	}
+}
+
+func (r *runner) up(s *fleet.Session) {
+	m := s.Data.(*member)
+	m.receiver.SetNode(s.Node())
+	m.mu.Lock()
+	for _, p := range m.publishers {
+		p.stream.SetNode(s.Node())
+	}
+	m.mu.Unlock()
+	for _, p := range m.places {
+		r.join(s, m, p)
+	}
+	if st := r.current.Load(); st.plan.Echo != nil && st.plan.Echo.InFlight > 0 {
+		r.fill(st, s, m)
+	}
+}
+
+func (r *runner) down(s *fleet.Session) {
+	m := s.Data.(*member)
+	m.mu.Lock()
+	publishers := m.publishers
+	m.mu.Unlock()
+	for _, p := range publishers {
+		p.stream.Interrupted()
+	}
+	gone := s.Index >= r.fleet.Wanted()
+	for _, p := range m.places {
+		p.joined.Store(false)
+		if p.room.Loose(m.receiver); gone {
+			p.room.Left(m.receiver)
+		}
+	}
+}
+
+// join makes the session a member. It does not wait.
+func (r *runner) join(s *fleet.Session, m *member, p *place) {
+	p.room.Joining(m.receiver)
+	begin := r.fleet.Micros()
+	err := s.Socket.EmitAck(context.Background(), "join", func(_ client.Args, err error) {
+		p.busy.Store(false)
+		if err != nil {
+			return // disconnected; the next connect joins again
+		}
+		r.latency(s, meter.Join, r.fleet.Micros()-begin)
+		p.room.Joined(m.receiver)
+		p.joined.Store(true)
+	}, p.room.Name())
+	if err != nil {
+		p.busy.Store(false)
+		r.fleet.Count("join: " + err.Error())
+	}
+}
+
+// rejoin lets the session leave the room and join it again.
+func (r *runner) rejoin(s *fleet.Session, m *member, p *place) bool {
+	if !s.Up() || !p.joined.Load() || p.busy.Swap(true) {
+		return false
+	}
+	p.joined.Store(false)
+	p.room.Loose(m.receiver)
+	begin := r.fleet.Micros()
+	err := s.Socket.EmitAck(context.Background(), "leave", func(_ client.Args, err error) {
+		if err != nil {
+			p.busy.Store(false)
+			return
+		}
+		r.latency(s, meter.Join, r.fleet.Micros()-begin)
+		p.room.Left(m.receiver)
+		r.join(s, m, p)
+	}, p.room.Name())
+	if err != nil {
+		p.busy.Store(false)
+	}
+	return err == nil
+}
+
+// awaitJoins returns when all who are connected are in their rooms, or the plan's time
+// for answers has passed.
+func (r *runner) awaitJoins(ctx context.Context) {
+	begin := time.Now()
+	for time.Since(begin) < r.plan.Timeout.D() && ctx.Err() == nil {
+		if r.allJoined() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if ctx.Err() == nil {
+		r.fleet.Count("join: no answer in time")
+	}
+}
+
+func (r *runner) allJoined() bool {
+	for _, s := range r.fleet.Running() {
+		for _, p := range s.Data.(*member).places {
+			if s.Up() && !p.joined.Load() {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,175 @@
+package run
+
+import (
+	"context"
+	"time"
+
+	"github.com/fanwire/fanwire/loadtest/internal/ledger"
+	"github.com/fanwire/fanwire/loadtest/internal/live"
+	"github.com/fanwire/fanwire/loadtest/internal/meter"
+	"github.com/fanwire/fanwire/loadtest/internal/result"
+)
+
+// series is the run second by second. It belongs to the goroutine that calls second.
+type series struct {
+	seconds []result.Second
+	last    totals
+	lastAt  time.Time
+	lat     ledger.Latencies // of the measured time so far
+	set     meter.Set        // of the measured time so far; of the whole run for what belongs to connections
+}
+
+// totals are counters since the begin of the run, all stages together.
+type totals struct {
+	sent, delivered, answered, duplicated, outOfOrder, errors int64
+
+	expected, due int64 // of the measured stages
+	mdelivered    int64
+	mlost         int64
+}
+
+// everySecond looks at the run once a second until ctx ends.
+func (r *runner) everySecond(ctx context.Context) {
+	r.series.lastAt = r.epoch
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.second()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// second closes a second.
+func (r *runner) second() {
+	now := time.Now()
+	var recent ledger.Latencies
+	var recentSet meter.Set
+	t := r.look(&recent, &recentSet)
+	phase := r.current.Load().plan.Name
+	_, t.errors = r.fleet.Errors()
+	last := r.series.last
+	s := result.Second{
+		At: r.series.lastAt.Sub(r.epoch).Seconds(), Phase: phase, Connected: r.fleet.Now.Load(),
+		Sent: t.sent - last.sent, Delivered: t.delivered - last.delivered, Answered: t.answered - last.answered,
+		Duplicated: t.duplicated - last.duplicated, OutOfOrder: t.outOfOrder - last.outOfOrder, Errors: t.errors - last.errors,
+		CPU: r.watch.second(now.Sub(r.series.lastAt)),
+	}
+	all := sumOf(&recent)
+	for _, h := range []*meter.Histogram{all, &recentSet[meter.Echo], &recentSet[meter.Connect]} {
+		if h.Count() > 0 {
+			s.P50, s.P99, s.Max = h.Quantile(0.5), h.Quantile(0.99), h.Max()
+			break
+		}
+	}
+	r.mu.Lock()
+	r.series.seconds = append(r.series.seconds, s)
+	r.mu.Unlock()
+	r.series.last, r.series.lastAt = t, now
+	if r.hooks.Snapshot != nil {
+		r.hooks.Snapshot(r.snapshot(&s, &t, &recentSet))
+	}
+}
+
+func sumOf(l *ledger.Latencies) *meter.Histogram {
+	h := new(meter.Histogram)
+	h.Add(&l.Same)
+	h.Add(&l.Cross)
+	h.Add(&l.Unknown)
+	return h
+}
+
+// look adds up all stages, takes the latencies since the last look, and closes the
+// books whose time is over.
+func (r *runner) look(recent *ledger.Latencies, recentSet *meter.Set) (t totals) {
+	for _, st := range r.begun() {
+		var ls ledger.Latencies
+		var set meter.Set
+		b := st.book.Look(&ls)
+		st.board.Look(&set)
+		echoes := st.sent.Load()
+		t.sent += b.Sent + echoes
+		t.delivered += b.Delivered
+		t.answered += st.answered.Load()
+		t.duplicated += b.Duplicated
+		t.outOfOrder += b.OutOfOrder
+		recent.Same.Add(&ls.Same)
+		recent.Cross.Add(&ls.Cross)
+		recent.Unknown.Add(&ls.Unknown)
+		recent.Sent.Add(&ls.Sent)
+		recentSet.Add(&set)
+		for k := range set {
+			if st.measured || meter.Kind(k) <= meter.Join {
+				r.series.set[k].Add(&set[k])
+			}
+		}
+		if st.measured {
+			t.expected += b.Expected
+			t.mdelivered += b.Delivered
+			t.mlost += b.Lost
+			r.series.lat.Same.Add(&ls.Same)
+			r.series.lat.Cross.Add(&ls.Cross)
+			r.series.lat.Unknown.Add(&ls.Unknown)
+			r.series.lat.Sent.Add(&ls.Sent)
+		}
+		st.closeIfOver(r.plan.Timeout.D())
+	}
+	return t
+}
+
+// closeIfOver closes the book when its last messages have had their time.
+func (st *stage) closeIfOver(timeout time.Duration) {
+	if st.over.Load() && !st.closed.Load() && time.Since(st.begin)-time.Duration(st.ended.Load()) > timeout {
+		st.book.Close()
+		st.closed.Store(true)
+	}
+}
+
+// snapshot is what the live view shows.
+func (r *runner) snapshot(s *result.Second, t *totals, recent *meter.Set) live.Snapshot {
+	seconds := r.series.seconds
+	span := max(0.001, time.Since(r.epoch).Seconds()-s.At)
+	byNode, _ := r.fleet.Balance()
+	snap := live.Snapshot{
+		Scenario: r.title(), Phase: s.Phase, Elapsed: time.Since(r.epoch), Total: r.total(),
+		Wanted: int64(r.fleet.Wanted()), Connected: s.Connected, ByNode: byNode,
+		Reconnects: r.fleet.Reconnected.Load(), Errors: t.errors,
+		Sent: float64(t.sent), SentRate: float64(s.Sent) / span,
+		Lateness:  time.Duration(recent[meter.ScheduleLag].Max()) * time.Microsecond,
+		Delivered: float64(t.delivered), DeliveredRate: float64(s.Delivered) / span,
+		Answered: float64(t.answered), AnsweredRate: float64(s.Answered) / span,
+		Expected: t.expected, Lost: t.mlost, Duplicated: t.duplicated, OutOfOrder: t.outOfOrder,
+		Latencies: make(map[string]live.Quantiles),
+		CPU:       s.CPU, Cores: r.watch.cores(), LagP99: r.watch.lagP99(), GCPauseMax: r.watch.gcPauseMax(),
+		Invalid: r.watch.doubts(),
+	}
+	for name, h := range r.named(&r.series.lat, &r.series.set) {
+		if h.Count() > 0 {
+			snap.Latencies[name] = quantiles(h)
+		}
+	}
+	for _, past := range seconds[max(0, len(seconds)-60):] {
+		snap.History = append(snap.History, live.Past{P99: time.Duration(past.P99) * time.Microsecond, Delivered: float64(past.Delivered)})
+	}
+	return snap
+}
+
+func quantiles(h *meter.Histogram) live.Quantiles {
+	q := func(q float64) time.Duration { return time.Duration(h.Quantile(q)) * time.Microsecond }
+	return live.Quantiles{P50: q(0.5), P90: q(0.9), P99: q(0.99), P999: q(0.999), Max: time.Duration(h.Max()) * time.Microsecond}
+}
+
+// total is how long the phases that have a length take together.
+func (r *runner) total() time.Duration {
+	d := r.plan.Ramp.D() + r.plan.Cooldown.D()
+	if s := r.plan.Stages[0]; s.Echo != nil || s.Fanout != nil {
+		d += r.plan.Warmup.D()
+	}
+	for i := range r.plan.Stages {
+		d += r.plan.Stages[i].Duration.D()
+	}
+	return d
+}
