@@ -2,13 +2,13 @@
 // can end by pid what a crashed test file has left behind.
 
 import { spawn } from "node:child_process";
-import { createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createWriteStream, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-import { event, within } from "./wait.mjs";
+import { event, until, within } from "./wait.mjs";
 
 export const E2E = fileURLToPath(new URL("..", import.meta.url));
 export const REPO = join(E2E, "..");
@@ -97,6 +97,25 @@ export class Process {
       await this.exited;
       throw error;
     }
+  }
+
+  // freeze stops the process, and returns when all its threads stand still: the signal
+  // reaches one of them, and the others go on until that one gets a processor.
+  async freeze() {
+    this.child.kill("SIGSTOP");
+    const tasks = `/proc/${this.pid}/task`;
+    const stands = (id) => /\) [Tt] /.test(readFileSync(join(tasks, id, "stat"), "utf8"));
+    await until(`${this.name} to stand still`, () => {
+      try {
+        return readdirSync(tasks).every(stands);
+      } catch {
+        return false; // a thread has just ended
+      }
+    });
+  }
+
+  thaw() {
+    this.child.kill("SIGCONT");
   }
 
   // kill ends the process without a chance to say goodbye.
