@@ -1,9 +1,6 @@
 {{/* What is wrong with the values, beyond what the schema tells. */}}
 {{- define "fanwire.checks" -}}
 {{- $v := .Values -}}
-{{- if and $v.autoscaling.enabled $v.keda.enabled -}}
-{{- fail "autoscaling.enabled, keda.enabled: both would scale the same pods; choose one" -}}
-{{- end -}}
 {{- if and $v.redis.trial.enabled $v.redis.addresses -}}
 {{- fail "redis.trial.enabled, redis.addresses: there is a Redis already; choose one" -}}
 {{- end -}}
@@ -32,9 +29,38 @@
 {{- if ne (len (uniq $ports)) 3 -}}
 {{- fail "ports: each needs a number of its own" -}}
 {{- end -}}
+{{- include "fanwire.checkScaling" . -}}
 {{- include "fanwire.checkMade" . -}}
 {{- include "fanwire.checkSecrets" . -}}
 {{- include "fanwire.checkDrain" . -}}
+{{- end -}}
+
+{{- define "fanwire.checkScaling" -}}
+{{- $v := .Values -}}
+{{- if and $v.autoscaling.enabled $v.keda.enabled -}}
+{{- fail "autoscaling.enabled, keda.enabled: both would scale the same pods; choose one" -}}
+{{- end -}}
+{{- with $v.autoscaling -}}
+{{- if .enabled -}}
+{{- if and .cpuPercent (not (dig "requests" "cpu" "" $v.resources)) -}}
+{{- fail "autoscaling.cpuPercent: is of resources.requests.cpu, which is not set" -}}
+{{- end -}}
+{{- if not (or .sessionsPerPod .cpuPercent .metrics) -}}
+{{- fail "autoscaling: nothing to scale by; set sessionsPerPod, cpuPercent or metrics" -}}
+{{- end -}}
+{{- if lt (int .maxReplicas) (int .minReplicas) -}}
+{{- fail "autoscaling.maxReplicas: is less than minReplicas" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.keda -}}
+{{- if and .enabled (not .prometheus.serverAddress) (not .triggers) -}}
+{{- fail "keda: nothing to scale by; set prometheus.serverAddress or triggers" -}}
+{{- end -}}
+{{- if and .enabled (lt (int .maxReplicas) (int .minReplicas)) -}}
+{{- fail "keda.maxReplicas: is less than minReplicas" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The kind of the value at a path of a tree; nothing if it is not there or empty. */}}
@@ -95,6 +121,7 @@
 {{- end -}}
 
 {{- define "fanwire.checkDrain" -}}
+{{- $_ := include "fanwire.terminationGracePeriodSeconds" . -}}
 {{- $drain := include "fanwire.drain" . | fromYaml -}}
 {{- $delay := include "fanwire.seconds" (dict "path" "config.drain.delay" "value" $drain.delay) | int -}}
 {{- $spread := include "fanwire.seconds" (dict "path" "config.drain.spread" "value" $drain.spread) | int -}}
