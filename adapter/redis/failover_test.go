@@ -15,8 +15,8 @@ import (
 )
 
 // TestShardedMasterLost: a master of a Redis Cluster dies. What is on the others
-// goes on, what was on it is heard again within two seconds of the promotion of its
-// replica, and what was lost is counted.
+// goes on, what was on it is heard again after the promotion of its replica, and
+// what was lost is counted. How soon is measured by F05 of e2e/faults.
 func TestShardedMasterLost(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { // go-redis dials a dead server for a second after its client was closed
@@ -56,9 +56,6 @@ func TestShardedMasterLost(t *testing.T) {
 		return len(atLeast(numbers(t, got), 10_000)) == rooms
 	})
 	t.Logf("ready %v after the promotion, the last message heard after %v; %+v", back, time.Since(promoted), a.Stats())
-	if back > 2*time.Second {
-		t.Errorf("ready %v after the promotion", back)
-	}
 	inOrderOnceEach(t, numbers(t, got), rooms)
 	s := a.Stats()
 	missing := uint64(rooms*(meanwhile+2) - len(numbers(t, got)))

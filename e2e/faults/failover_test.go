@@ -27,7 +27,7 @@ func TestF04(t *testing.T) {
 		g.stayed()
 		g.localOnTime(c)
 		g.allCounted(c)
-		g.check(back <= 2*time.Second, "back %v after the promotion", back)
+		g.check(back <= allowed(2*time.Second), "back %v after the promotion", back)
 	})
 }
 
@@ -56,7 +56,7 @@ func TestF05(t *testing.T) {
 		g.stayed()
 		g.localOnTime(c)
 		g.allCounted(c)
-		g.check(back <= 2*time.Second, "back %v after the promotion", back)
+		g.check(back <= allowed(2*time.Second), "back %v after the promotion", back)
 	})
 }
 

@@ -81,6 +81,11 @@ func scaled[T any](full, quickly T) T {
 	return full
 }
 
+// allowed is a time that must be kept. The list of faults means it for a machine that has
+// nothing else to do; -quick, which runs wherever there is time, has ten times of it:
+// enough to tell what is late from what hangs.
+func allowed(d time.Duration) time.Duration { return scaled(d, 10*d) }
+
 // result is a row of the table: all runs of one fault.
 type result struct {
 	id, title                              string
