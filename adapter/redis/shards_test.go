@@ -129,9 +129,8 @@ func TestShardsMove(t *testing.T) {
 		from, to := round%2, (round+1)%2
 		redistest.MoveSlot(t, servers, int(slotOf(moving)), from, to)
 		adaptertest.Eventually(t, "the channel to be heard again", func() bool {
-			before := len(e.of(moving))
-			client.SPublish(t.Context(), moving, "x")
-			return len(e.of(moving)) > before && s.ready(e) == nil
+			client.SPublish(t.Context(), moving, fmt.Sprint(round))
+			return slices.Contains(e.of(moving), fmt.Sprint(round)) && s.ready(e) == nil
 		})
 		client.SPublish(t.Context(), staying, fmt.Sprint(round))
 		adaptertest.Eventually(t, "the other channel", func() bool { return len(e.of(staying)) == round+1 })

@@ -136,9 +136,21 @@ func MoveSlot(t testing.TB, servers []*Server, slot, from, to int) {
 			order = append(order, s)
 		}
 	}
-	for _, s := range order {
-		if err := s.Client(t).Do(t.Context(), "CLUSTER", "SETSLOT", slot, "NODE", id).Err(); err != nil {
+	set := func(s *Server, args ...any) {
+		t.Helper()
+		if err := s.Client(t).Do(t.Context(), append([]any{"CLUSTER", "SETSLOT", slot}, args...)...).Err(); err != nil {
 			t.Fatalf("move slot %d: %v", slot, err)
 		}
+	}
+	// A node that was importing a slot gets a new epoch with it. Without one, a word
+	// of the old owner that is on its way could take the slot back.
+	old, err := servers[from].Client(t).ClusterMyID(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(servers[to], "IMPORTING", old)
+	set(servers[from], "MIGRATING", id)
+	for _, s := range order {
+		set(s, "NODE", id)
 	}
 }

@@ -59,9 +59,11 @@ func TestSendWhileClosing(t *testing.T) {
 				got := make(chan string, 1)
 				go func() { got <- lastOf(t, ws) }()
 				waitFor(t, func() bool { return sent.Load() > 200 })
+				begin := time.Now()
 				way(ws, r.s)
 				last := recv(t, got)
-				if want := codes[name]; want != "" && last != want {
+				slow := last == "close:1006" && time.Since(begin) >= closeTimeout // it is not waited for any longer
+				if want := codes[name]; want != "" && last != want && !slow {
 					t.Fatalf("ended with %q, want %q", last, want)
 				}
 				r.waitClosed(t)
