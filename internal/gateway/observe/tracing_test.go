@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,6 +163,28 @@ func TestOneTrace(t *testing.T) {
 	}
 }
 
+// counted is a tracer that counts the spans that have not ended.
+type counted struct {
+	node.Tracer
+	open *atomic.Int64
+}
+
+func (c counted) Start(ctx context.Context, info node.SpanInfo) (context.Context, node.Span) {
+	ctx, span := c.Tracer.Start(ctx, info)
+	c.open.Add(1)
+	return ctx, countedSpan{span, c.open}
+}
+
+type countedSpan struct {
+	node.Span
+	open *atomic.Int64
+}
+
+func (s countedSpan) End(recipients int, err error) {
+	s.Span.End(recipients, err)
+	s.open.Add(-1)
+}
+
 func testOneTrace(t *testing.T, factory func(c goredis.UniversalClient) adapter.Factory) {
 	sink := newSink(t)
 	broker := redistest.Start(t) // miniredis has no sharded channels
@@ -172,10 +195,12 @@ func testOneTrace(t *testing.T, factory func(c goredis.UniversalClient) adapter.
 	t.Cleanup(backend.Close)
 
 	traces := map[string]*Tracing{}
+	var open atomic.Int64
 	start := func(name string, setUp func(*node.Server)) string {
 		client := broker.Client(t)
 		traces[name] = newTracing(t, sink.URL, name, 1)
-		srv, url := serve(t, node.Config{NodeID: name, Adapter: factory(client), Tracer: traces[name].Tracer()}, setUp)
+		tracer := counted{traces[name].Tracer(), &open}
+		srv, url := serve(t, node.Config{NodeID: name, Adapter: factory(client), Tracer: tracer}, setUp)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		if err := srv.Ready(ctx); err != nil {
@@ -202,6 +227,11 @@ func testOneTrace(t *testing.T, factory func(c goredis.UniversalClient) adapter.
 	say(t, a, `42["`+long+`",{"token":"secret payload"}]`)
 	if got := hear(t, b); got != `42["news","secret payload"]` {
 		t.Fatal(got)
+	}
+	for end := time.Now().Add(patience); open.Load() > 0; time.Sleep(time.Millisecond) { // it was heard before they end
+		if time.Now().After(end) {
+			t.Fatalf("%d spans do not end", open.Load())
+		}
 	}
 	for _, tr := range traces {
 		if err := tr.Shutdown(t.Context()); err != nil {
