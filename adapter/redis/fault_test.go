@@ -347,14 +347,16 @@ func TestSlowNode(t *testing.T) {
 	numbered(t, a, 0, 1)
 	<-entered
 	numbered(t, a, 1, 100)
-	adaptertest.Eventually(t, "arrival", func() bool { return b.Stats().Received == 101 })
+	adaptertest.Eventually(t, "arrival", func() bool { return b.Stats().Received >= 101 })
 	close(release)
 	b.AwaitMessage(t, has(100))
 	got := numbers(t, b.Messages())
 	inOrderOnce(t, got)
-	if s := b.Stats(); s.ReceiveDropped != 90 || len(got) != 11 {
+	// What the nodes tell each other now and then takes a place, too.
+	if s := b.Stats(); len(got) > 11 || len(got) < 6 || s.ReceiveDropped < 90 || s.ReceiveDropped > 100 {
 		t.Errorf("%d received, %d dropped", len(got), s.ReceiveDropped)
 	}
+	adaptertest.Eventually(t, "what is missing is counted", func() bool { return int(b.Stats().Missed) == 101-len(got) })
 }
 
 // TestPanic: the worker survives a node that panics (HRD-01).
