@@ -63,6 +63,7 @@ func (b *Book) lookLocked(recent *Latencies) Balance {
 			ls.reset()
 		}
 	}
+	sum.Expected, sum.early = sum.early, 0
 	for _, st := range b.all() {
 		st.room.mu.Lock()
 		sum.Sent += int64(st.next.Load())

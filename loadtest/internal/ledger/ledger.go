@@ -12,7 +12,8 @@
 // number. A member is firm from the answer to its join until it asks to leave or its
 // connection is lost. What it should have got while it was firm, and did not get, is
 // lost; what was sent while it was not, or was still under way when it ceased to be, is
-// excused if it does not arrive.
+// excused if it does not arrive. What was under way when it began to join is expected if
+// it arrives.
 //
 // Locks, outermost first: Room, then Shard. A delivery takes the shard's alone.
 package ledger
@@ -20,6 +21,7 @@ package ledger
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fanwire/fanwire/loadtest/internal/meter"
 )
@@ -27,14 +29,16 @@ import (
 // Ledger is the account of one run.
 type Ledger struct {
 	shards  []*Shard
+	grace   int64
 	streams atomic.Pointer[[]*Stream] // grows; replaced under mu
 	mu      sync.Mutex
 	books   []*Book
 }
 
-// New makes a ledger whose receivers are spread over a number of shards.
-func New(shards int) *Ledger {
-	l := &Ledger{shards: make([]*Shard, max(1, shards))}
+// New makes a ledger whose receivers are spread over a number of shards. A message may
+// be under way for grace: who joins meanwhile may get it or not.
+func New(shards int, grace time.Duration) *Ledger {
+	l := &Ledger{shards: make([]*Shard, max(1, shards)), grace: grace.Microseconds()}
 	for i := range l.shards {
 		l.shards[i] = new(Shard)
 	}
@@ -45,6 +49,8 @@ func New(shards int) *Ledger {
 // Tally counts deliveries.
 type Tally struct {
 	Delivered, Duplicated, OutOfOrder, Unexpected, Bytes int64
+
+	early int64 // of Delivered, to those who have joined while the message was under way
 }
 
 func (t *Tally) add(o *Tally) {
@@ -53,6 +59,7 @@ func (t *Tally) add(o *Tally) {
 	t.OutOfOrder += o.OutOfOrder
 	t.Unexpected += o.Unexpected
 	t.Bytes += o.Bytes
+	t.early += o.early
 }
 
 // Latencies of deliveries, in microseconds. Each delivery is in exactly one of the first
@@ -201,7 +208,7 @@ func (r *Receiver) Received(h Header, now int64, size int) (finished *Stream) {
 	if h.Seq == s.next && seat.firm {
 		s.next++
 		s.seen = s.next
-	} else if !s.receive(h.Seq, seat, &p.tally) {
+	} else if !s.receive(h.Seq, seat, &p.tally, h.Slot+h.Delay, r.ledger.grace) {
 		return nil
 	}
 	p.tally.Delivered++

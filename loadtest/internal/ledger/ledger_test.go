@@ -41,13 +41,13 @@ type fixture struct {
 }
 
 func newFixture(members int) *fixture {
-	f := &fixture{Ledger: New(4)}
+	f := &fixture{Ledger: New(4, time.Second/2)}
 	for i := range members {
 		f.members = append(f.members, f.NewReceiver(i))
 	}
 	f.room = f.NewRoom("r", f.members)
 	for _, m := range f.members {
-		f.room.Joining(m)
+		f.room.Joining(m, 1_000_000)
 		f.room.Joined(m)
 	}
 	f.book = f.NewBook()
@@ -128,19 +128,28 @@ func TestAccount(t *testing.T) {
 			f.room.Loose(f.members[0])
 			f.room.Left(f.members[0])
 			f.publish(2)
-			f.room.Joining(f.members[0])
+			f.room.Joining(f.members[0], 1_000_000)
 			f.publish(2) // may reach it
 			f.room.Joined(f.members[0])
 			f.publish(2)
 			f.receive(0, 3, 4, 1) // 2 excused, 5 lost, 1 was not for it
 			f.receive(1, 0, 1, 2, 3, 4, 5)
 		}, Balance{Sent: 6, Expected: 10, Lost: 1, Excused: 1, Tally: Tally{Delivered: 8, Unexpected: 1}}},
+		{"under way while it joins: may arrive, once", func(f *fixture) {
+			f.room.Loose(f.members[0])
+			f.room.Left(f.members[0])
+			f.publish(3)
+			f.room.Joining(f.members[0], 600)
+			f.room.Joined(f.members[0])
+			f.receive(0, 1, 2, 1)
+			f.receive(1, 0, 1, 2)
+		}, Balance{Sent: 3, Expected: 5, Tally: Tally{Delivered: 5, Duplicated: 1}}},
 		{"reconnect, what was missed comes later", func(f *fixture) {
 			f.publish(2)
 			f.receive(0, 0)
 			f.room.Loose(f.members[0])
 			f.publish(2)
-			f.room.Joining(f.members[0])
+			f.room.Joining(f.members[0], 1_000_000)
 			f.room.Joined(f.members[0])
 			f.publish(1)
 			f.receive(0, 1, 2, 3, 4, 2)
@@ -252,7 +261,7 @@ func TestRandom(t *testing.T) {
 				in[m] = false
 			case 5:
 				if !in[m] {
-					f.room.Joining(f.members[m])
+					f.room.Joining(f.members[m], 1_000_000)
 					f.room.Joined(f.members[m])
 					in[m] = true
 				}

@@ -53,12 +53,12 @@ func (r *Room) change(m *Receiver, f func(st *Stream, s *slot, at *seat), set fu
 	}
 }
 
-// Joining says that m is about to ask to join. From now on it is a member, but not a
-// firm one.
-func (r *Room) Joining(m *Receiver) {
+// Joining says that m is about to ask to join, now in microseconds since the run's
+// epoch. From now on it is a member, but not a firm one.
+func (r *Room) Joining(m *Receiver, now int64) {
 	r.change(m, func(st *Stream, s *slot, at *seat) {
 		if !at.nominal {
-			s.passAbsent(st.next.Load())
+			s.passAbsent(st.next.Load(), now)
 		} else {
 			s.pass(st.next.Load(), at.firm)
 		}

@@ -15,9 +15,14 @@ type more struct {
 	missing gaps   // expected, and lost unless they still come
 	excused gaps   // expected, but not lost if they do not come
 	absent  []span // sent while the receiver was no member
+	early   gaps   // of these, the ones that it got all the same
 }
 
-type span struct{ from, to uint32 }
+// span is the messages before a join that began at a time, in µs of the run.
+type span struct {
+	from, to uint32
+	at       int64
+}
 
 func (s *slot) get() *more {
 	if s.more == nil {
@@ -28,7 +33,8 @@ func (s *slot) get() *more {
 
 // receive accounts for a message that is not the next one of a firm member. It reports
 // whether it is the first copy of one that is due.
-func (s *slot) receive(seq uint32, m *seat, t *Tally) bool {
+// sent is when it was sent, and grace how long it may have been under way.
+func (s *slot) receive(seq uint32, m *seat, t *Tally, sent, grace int64) bool {
 	switch {
 	case seq >= s.next && !m.nominal:
 		t.Unexpected++ // sent after we had left
@@ -40,9 +46,17 @@ func (s *slot) receive(seq uint32, m *seat, t *Tally) bool {
 		t.Duplicated++
 		return false
 	case s.more.missing.take(seq) || s.more.excused.take(seq):
-	case s.more.isAbsent(seq):
-		t.Unexpected++
-		return false
+	case s.more.absence(seq) != nil:
+		switch at := s.more.absence(seq).at; {
+		case sent < at-grace || !m.nominal:
+			t.Unexpected++
+			return false
+		case s.more.early.has(seq):
+			t.Duplicated++
+			return false
+		}
+		s.more.early.add(seq, seq+1) // it was under way when the server let us in
+		t.early++
 	default:
 		t.Duplicated++
 		return false
@@ -68,22 +82,27 @@ func (s *slot) pass(to uint32, firm bool) {
 	s.next = to
 }
 
-// passAbsent notes that what is below to was not for the receiver.
-func (s *slot) passAbsent(to uint32) {
+// passAbsent notes that what is below to was not for the receiver, which begins to join
+// at a time.
+func (s *slot) passAbsent(to uint32, at int64) {
 	if s.next < to {
-		s.get().absent = append(s.get().absent, span{s.next, to})
+		s.get().absent = append(s.get().absent, span{s.next, to, at})
 		s.next = to
 	}
 }
 
-func (m *more) isAbsent(seq uint32) bool {
+// absence returns the span that seq is in, or nil.
+func (m *more) absence(seq uint32) *span {
 	i, _ := slices.BinarySearchFunc(m.absent, seq, func(s span, seq uint32) int {
 		if s.to <= seq {
 			return -1
 		}
 		return 1
 	})
-	return i < len(m.absent) && m.absent[i].from <= seq
+	if i < len(m.absent) && m.absent[i].from <= seq {
+		return &m.absent[i]
+	}
+	return nil
 }
 
 // excuse makes one message one that need not come, if it has not.

@@ -38,20 +38,23 @@ func (s *Schedule) Next() time.Duration {
 }
 
 // Run calls fire for each slot before the end, when it has come or, if fire was slow,
-// as soon as possible after it. It blocks, and returns when length has passed or ctx
-// ends. All slots are met unless ctx ends.
-func (s *Schedule) Run(ctx context.Context, begin time.Time, length time.Duration, fire func(slot time.Time)) {
+// as soon as possible after it. It blocks, and returns when length has passed and all
+// slots were met, or ctx has ended: then missed tells how many slots have passed by.
+func (s *Schedule) Run(ctx context.Context, begin time.Time, length time.Duration, fire func(slot time.Time)) (missed int64) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		at := s.Next()
 		if at >= length {
 			wait(ctx, timer, begin.Add(length))
-			return
+			return 0
 		}
 		slot := begin.Add(at)
 		if !wait(ctx, timer, slot) {
-			return
+			for end := min(length, time.Since(begin)); at < end; at = s.Next() {
+				missed++
+			}
+			return missed
 		}
 		fire(slot)
 	}

@@ -43,14 +43,14 @@ func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		var slots, late []time.Duration
-		NewSchedule(10, false, 0).Run(context.Background(), begin, time.Second, func(slot time.Time) {
+		missed := NewSchedule(10, false, 0).Run(context.Background(), begin, time.Second, func(slot time.Time) {
 			slots = append(slots, slot.Sub(begin))
 			late = append(late, time.Since(slot))
 			if len(slots) == 2 {
 				time.Sleep(450 * time.Millisecond)
 			}
 		})
-		if len(slots) != 10 || time.Since(begin) != time.Second {
+		if missed != 0 || len(slots) != 10 || time.Since(begin) != time.Second {
 			t.Fatalf("%d slots in %v", len(slots), time.Since(begin))
 		}
 		for i, at := range slots {
@@ -72,9 +72,24 @@ func TestEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		n := 0
-		NewSchedule(0.001, false, 0).Run(ctx, time.Now(), time.Hour, func(time.Time) { n++ })
-		if n != 1 {
-			t.Errorf("%d slots", n)
+		if missed := NewSchedule(0.001, false, 0).Run(ctx, time.Now(), time.Hour, func(time.Time) { n++ }); n != 1 || missed != 0 {
+			t.Errorf("%d slots, %d missed", n, missed)
+		}
+	})
+}
+
+// Who cannot keep up is told how far behind he is.
+func TestMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), 950*time.Millisecond)
+		defer cancel()
+		n := int64(0)
+		missed := NewSchedule(100, false, 0).Run(ctx, time.Now(), time.Second, func(time.Time) {
+			n++
+			time.Sleep(100 * time.Millisecond)
+		})
+		if n != 10 || missed != 90 { // at one second, when the last one is over
+			t.Errorf("%d met, %d missed", n, missed)
 		}
 	})
 }

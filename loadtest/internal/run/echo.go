@@ -18,7 +18,7 @@ const maxFlight = 1000
 func (r *runner) echoes(ctx context.Context, st *stage, seed uint64) {
 	e, n := st.plan.Echo, 0
 	if e.InFlight == 0 {
-		pace.NewSchedule(float64(e.Rate), e.Arrival == "poisson", seed).Run(ctx, st.begin, st.plan.Duration.D(), func(slot time.Time) {
+		missed := pace.NewSchedule(float64(e.Rate), e.Arrival == "poisson", seed).Run(st.schedule, st.begin, st.plan.Duration.D(), func(slot time.Time) {
 			running := r.fleet.Running()
 			if len(running) == 0 {
 				st.skipped.Add(1)
@@ -32,6 +32,7 @@ func (r *runner) echoes(ctx context.Context, st *stage, seed uint64) {
 				r.echo(st, s, m, slot.Sub(r.epoch).Microseconds())
 			}
 		})
+		st.skipped.Add(missed)
 		return
 	}
 	for _, s := range r.fleet.Running() {

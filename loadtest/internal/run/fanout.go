@@ -45,10 +45,11 @@ func (r *runner) makePublishers(st *stage) {
 func (r *runner) fanout(ctx context.Context, st *stage, seed uint64) {
 	f, n := st.plan.Fanout, 0
 	if f.InFlight == 0 {
-		pace.NewSchedule(float64(f.Rate), f.Arrival == "poisson", seed).Run(ctx, st.begin, st.plan.Duration.D(), func(slot time.Time) {
+		missed := pace.NewSchedule(float64(f.Rate), f.Arrival == "poisson", seed).Run(st.schedule, st.begin, st.plan.Duration.D(), func(slot time.Time) {
 			r.publish(st, st.publishers[n%len(st.publishers)], slot.Sub(r.epoch).Microseconds())
 			n++
 		})
+		st.skipped.Add(missed)
 		return
 	}
 	for _, p := range st.publishers {

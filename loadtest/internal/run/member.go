@@ -88,8 +88,8 @@ func (r *runner) down(s *fleet.Session) {
 
 // join makes the session a member. It does not wait.
 func (r *runner) join(s *fleet.Session, m *member, p *place) {
-	p.room.Joining(m.receiver)
 	begin := r.fleet.Micros()
+	p.room.Joining(m.receiver, begin)
 	err := s.Socket.EmitAck(context.Background(), "join", func(_ client.Args, err error) {
 		p.busy.Store(false)
 		if err != nil {
@@ -128,9 +128,9 @@ func (r *runner) rejoin(s *fleet.Session, m *member, p *place) bool {
 	return err == nil
 }
 
-// awaitJoins returns when all who are connected are in their rooms, or the plan's time
-// for answers has passed.
-func (r *runner) awaitJoins(ctx context.Context) {
+// awaitAll returns when all are connected and in their rooms, or the plan's time for
+// answers has passed.
+func (r *runner) awaitAll(ctx context.Context) {
 	begin := time.Now()
 	for time.Since(begin) < r.plan.Timeout.D() && ctx.Err() == nil {
 		if r.allJoined() {
@@ -138,15 +138,15 @@ func (r *runner) awaitJoins(ctx context.Context) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if ctx.Err() == nil {
-		r.fleet.Count("join: no answer in time")
-	}
 }
 
 func (r *runner) allJoined() bool {
 	for _, s := range r.fleet.Running() {
+		if !s.Up() {
+			return false
+		}
 		for _, p := range s.Data.(*member).places {
-			if s.Up() && !p.joined.Load() {
+			if !p.joined.Load() {
 				return false
 			}
 		}

@@ -62,7 +62,7 @@ func Run(ctx context.Context, p *plan.Plan, command []string, hooks remote.Hooks
 		return nil, &plan.Problem{Field: "clients", Text: fmt.Sprintf(
 			"%d clients need more open files than this process may have (%d): raise the limit (ulimit -n) or use more --processes", p.Peak(), limit)}
 	}
-	r := &runner{plan: p, command: command, hooks: hooks, epoch: time.Now(), ledger: ledger.New(shards()), watch: newWatch()}
+	r := &runner{plan: p, command: command, hooks: hooks, epoch: time.Now(), ledger: ledger.New(shards(), p.Timeout.D()), watch: newWatch()}
 	f, err := fleet.New(p, r.epoch, fleet.Hooks{Up: r.up, Down: r.down, Event: r.event, Latency: r.latency})
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (r *runner) run(ctx context.Context) (*result.Document, error) {
 func (r *runner) ramp(ctx context.Context, st *stage) error {
 	r.fleet.Reach(ctx, int(r.plan.Clients), r.plan.Ramp.D())
 	r.fleet.Settled(ctx)
-	r.awaitJoins(ctx)
+	r.awaitAll(ctx)
 	st.finish(r)
 	byNode, byWay := r.fleet.Balance()
 	r.mu.Lock()
@@ -185,7 +185,7 @@ func (r *runner) cooldown(ctx context.Context) {
 		if time.Since(begin) >= least && r.quiet() {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 	st.finish(r)
 }
