@@ -44,6 +44,8 @@ describe("recovery on streams", () => {
       assert.equal(await got.first(), 0);
       for (const [round, target] of [to, from, to].entries()) {
         await cut(client);
+        // Its node has noticed, and kept the session.
+        await until("nobody to know the client", async () => (await call(other, "sockets", { to: [id] })).length === 0);
         await call(other, "emit", { to: [room] }, "news", "room", round, bytes(3));
         await call(other, "emit", { to: ["another"] }, "news", "not for us");
         await call(other, "emit", {}, "news", "all", round);
@@ -73,7 +75,6 @@ async function cut(client) {
   const gone = new Promise((resolve) => client.once("disconnect", resolve));
   client.io.engine.close();
   await gone;
-  await new Promise((resolve) => setTimeout(resolve, 300)); // the node has noticed, and saved
 }
 
 // back connects again, to another node.
