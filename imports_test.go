@@ -43,6 +43,7 @@ var picture = map[string][]string{
 	"internal/listener": {},
 
 	"internal/buildinfo": {},
+	"internal/leaktest":  {}, // for the test files of all packages
 	"internal/release":   {}, // a program for releases, beside the others
 
 	"node/internal/engine":   {"protocol/engineio"},
@@ -82,8 +83,8 @@ var picture = map[string][]string{
 	"e2e/...":      {"client", "node", "adapter", "adapter/redis", "internal/listener", "protocol/...", "e2e/...", "internal/gateway/adminui", "internal/gateway/console", "internal/gateway/config"},
 }
 
-// testsMay lists what test files may import besides, here and in every package;
-// a package's tests may import the package.
+// testsMay lists what test files may import besides, here and in every package, and
+// internal/leaktest; a package's tests may import the package.
 var testsMay = []string{
 	"client", "node", "adapter", "adapter/adaptertest", "adapter/redis", "adapter/redis/redistest", "internal/listener",
 	"protocol/...",
@@ -123,6 +124,7 @@ var foreign = map[string][]string{
 	"internal/gateway/observe":  {"github.com/prometheus/client_golang", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp", "go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"}, // the last two for the collector in its tests
 	"internal/gateway/adminui":  {"golang.org/x/crypto"},
 	"internal/servecmd":         {"github.com/alecthomas/kong"},
+	"internal/leaktest":         {"go.uber.org/goleak"},
 	"internal/release":          {"go.yaml.in/yaml/v3"}, // its tests read the workflows
 
 	".":            {"github.com/alecthomas/kong"},
@@ -190,7 +192,7 @@ func TestImports(t *testing.T) {
 		for _, imp := range p.Imports {
 			checkImport(t, all, name, imp, row, rowOf(foreign, name))
 		}
-		tests := append(slices.Clone(row), name)
+		tests := append(slices.Clone(row), name, "internal/leaktest")
 		for _, may := range testsMay {
 			if !slices.Contains(testsMayNot[name], may) {
 				tests = append(tests, may)

@@ -3,13 +3,12 @@ package adapter_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/adapter/adaptertest"
+	"github.com/fanwire/fanwire/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestHub(t *testing.T) {
 	for name, selective := range map[string]bool{"plain": false, "selective": true} {

@@ -12,8 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/fanwire/fanwire/internal/leaktest"
 	"github.com/fanwire/fanwire/loadtest/internal/result"
 	"github.com/fanwire/fanwire/node"
 	"github.com/fanwire/fanwire/protocol/msgpack"
@@ -24,7 +23,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "worker" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // outcome is what a command line has led to.
@@ -84,10 +83,14 @@ func TestFaults(t *testing.T) {
 		{"drops every 7th delivery", func(s *server) { s.drop = 7 }, nil},
 		{"doubles every 5th", func(s *server) { s.double = 5 }, nil},
 		{"lets every 6th be overtaken", func(s *server) { s.swap = 6 }, nil},
-		{"all of it, polling and binary", func(s *server) { s.drop, s.double, s.swap = 7, 11, 13 },
-			[]string{"--transport=websocket=1,polling=1,upgrade=1", "--binary=50%", "--payload=dist:40B-2KB"}},
-		{"all of it, several publishers", func(s *server) { s.drop, s.double, s.swap = 7, 11, 13 },
-			[]string{"--publishers=3", "--rooms=5", "--per-room=10", "--arrival=poisson"}},
+		{
+			"all of it, polling and binary", func(s *server) { s.drop, s.double, s.swap = 7, 11, 13 },
+			[]string{"--transport=websocket=1,polling=1,upgrade=1", "--binary=50%", "--payload=dist:40B-2KB"},
+		},
+		{
+			"all of it, several publishers", func(s *server) { s.drop, s.double, s.swap = 7, 11, 13 },
+			[]string{"--publishers=3", "--rooms=5", "--per-room=10", "--arrival=poisson"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -5,15 +5,15 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/adapter/adaptertest"
 	"github.com/fanwire/fanwire/adapter/redis"
 	"github.com/fanwire/fanwire/adapter/redis/redistest"
+	"github.com/fanwire/fanwire/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // cluster makes nodes with a client each, like processes.
 func cluster(addr string, cfg redis.Config) adaptertest.Cluster {

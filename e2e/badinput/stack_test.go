@@ -22,8 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/fanwire/fanwire/internal/leaktest"
 	"github.com/fanwire/fanwire/internal/listener"
 	"github.com/fanwire/fanwire/node"
 )
@@ -31,7 +30,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "16") // the slow rows wait, they do not compute
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // full tells whether floods have their full size.

@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/client"
 	"github.com/fanwire/fanwire/internal/gateway/config"
+	"github.com/fanwire/fanwire/internal/leaktest"
 	"github.com/fanwire/fanwire/node"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience bounds every wait. Nothing waits for it to pass.
 const patience = time.Minute

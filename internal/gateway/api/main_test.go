@@ -17,17 +17,17 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/fanwire/fanwire/adapter/redis"
 	"github.com/fanwire/fanwire/client"
 	"github.com/fanwire/fanwire/internal/gateway/command"
 	"github.com/fanwire/fanwire/internal/gateway/config"
 	"github.com/fanwire/fanwire/internal/gateway/identity"
+	"github.com/fanwire/fanwire/internal/leaktest"
 	"github.com/fanwire/fanwire/node"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience bounds what must happen; no test waits for it when all is well.
 const patience = time.Minute

@@ -8,14 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/client"
+	"github.com/fanwire/fanwire/internal/leaktest"
 	"github.com/fanwire/fanwire/node"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience bounds every wait. Nothing waits for it to pass.
 const patience = 30 * time.Second

@@ -6,12 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/fanwire/fanwire/internal/leaktest"
 	"github.com/fanwire/fanwire/node"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // patience bounds every wait in tests. Nothing waits for it to pass.
 const patience = time.Minute

@@ -3,7 +3,7 @@ package template
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/fanwire/fanwire/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

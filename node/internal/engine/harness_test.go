@@ -15,12 +15,12 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"go.uber.org/goleak"
 
+	"github.com/fanwire/fanwire/internal/leaktest"
 	"github.com/fanwire/fanwire/protocol/engineio"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // recorder is a receiver that notes what it is told, and may answer.
 type recorder struct {
