@@ -129,7 +129,11 @@ func (u Unit) Show(v float64) string {
 	case Time:
 		return showTime(v)
 	case Share:
-		return strconv.FormatFloat(v*100, 'f', 4, 64) + "%"
+		text := strconv.FormatFloat(v*100, 'f', 4, 64)
+		if v < 1 && text == "100.0000" { // it must not look like all
+			text = strconv.FormatFloat(v*100, 'g', 10, 64)
+		}
+		return text + "%"
 	case Rate:
 		return strconv.FormatFloat(v, 'f', 1, 64) + "/s"
 	case Cores:
