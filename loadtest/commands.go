@@ -133,6 +133,9 @@ func execute(e *environment, p *plan.Plan, err error, processes int, out *output
 	if err != nil {
 		return &exit{exitUsage, err}
 	}
+	if err := finish.watchNodes(p.URLs); err != nil {
+		return &exit{exitUsage, err}
+	}
 	command := redactArgs(e.args)
 	if processes > 1 {
 		doc, err := lead(e, p, processes, command, finish.snapshot)

@@ -38,6 +38,8 @@ type cli struct {
 	Churn   churnCmd   `cmd:"" help:"Let clients join, leave, disconnect and come back at a rate, while messages are published."`
 	Storm   stormCmd   `cmd:"" help:"Break all connections at once, or a node by a command, and time the recovery."`
 	Run     runCmd     `cmd:"" help:"Run a scenario file with stages that mix the above."`
+	Report  reportCmd  `cmd:"" help:"Show a result: as text, Markdown, HTML, CSV or a log of HdrHistogram."`
+	Compare compareCmd `cmd:"" help:"Tell how result B differs from A, with noise bounds. The exit code is 3 if it is worse."`
 	Worker  workerCmd  `cmd:"" hidden:"" help:"Take a part of a test, by orders on standard input. For --processes."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -1,21 +1,28 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/fanwire/fanwire/loadtest/internal/live"
+	"github.com/fanwire/fanwire/loadtest/internal/report"
 	"github.com/fanwire/fanwire/loadtest/internal/result"
+	"github.com/fanwire/fanwire/loadtest/internal/watch"
 )
 
 // outputFlags say what becomes of the result.
 type outputFlags struct {
-	Live      string   `group:"Output" help:"What is shown while it runs: auto, plain or off." default:"auto" enum:"auto,plain,off"`
+	Live      string   `group:"Output" help:"What is shown while it runs: auto (tui in a terminal), tui, plain or off." default:"auto" enum:"auto,tui,plain,off"`
 	Out       string   `group:"Output" help:"Write the result to this file, as JSON." placeholder:"FILE" type:"path"`
+	CSV       string   `name:"csv" group:"Output" help:"Write one row for each second to this file." placeholder:"FILE" type:"path"`
+	HDR       string   `name:"hdr" group:"Output" help:"Write the distributions to this file, as a log of HdrHistogram." placeholder:"FILE" type:"path"`
+	HTML      string   `name:"html" group:"Output" help:"Write a report with plots to this file." placeholder:"FILE" type:"path"`
 	Threshold []string `group:"Rules" help:"What must hold, or the exit code is 3: delivery.ratio==1, latency.p99<50ms, connect.errors<0.1%; repeatable." placeholder:"RULE" sep:"none"`
+	Scrape    []string `group:"Nodes" help:"Metrics of a node, looked at once a second: http://node1:3001/metrics; repeatable." placeholder:"URL" sep:"none"`
+	PID       []int    `name:"pid" group:"Nodes" help:"Process of a server on this machine, looked at once a second. Without it, those that listen at a --url of this machine." placeholder:"PID"`
 }
 
 // output shows a run and writes its result.
@@ -23,12 +30,14 @@ type output struct {
 	*outputFlags
 	e     *environment
 	rules []*result.Rule
-	file  *os.File
+	view  *live.View
+	files map[report.Format]*os.File
+	nodes *watch.Nodes // nil until the run begins
 }
 
 // open checks what can be checked before the test: files can be written, rules be read.
 func (o *outputFlags) open(e *environment) (*output, error) {
-	out := &output{outputFlags: o, e: e}
+	out := &output{outputFlags: o, e: e, files: make(map[report.Format]*os.File)}
 	for _, text := range o.Threshold {
 		rule, err := result.ParseRule(text)
 		if err != nil {
@@ -36,40 +45,56 @@ func (o *outputFlags) open(e *environment) (*output, error) {
 		}
 		out.rules = append(out.rules, rule)
 	}
-	if o.Out != "" {
-		f, err := os.Create(o.Out)
-		if err != nil {
-			return nil, fmt.Errorf("--out: %w", err)
+	for _, f := range []struct {
+		flag, path string
+		format     report.Format
+	}{{"out", o.Out, report.AsJSON}, {"csv", o.CSV, report.AsCSV}, {"hdr", o.HDR, report.AsHDR}, {"html", o.HTML, report.AsHTML}} {
+		if f.path == "" {
+			continue
 		}
-		out.file = f
+		file, err := os.Create(f.path)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", f.flag, err)
+		}
+		out.files[f.format] = file
+	}
+	if file, ok := e.stderr.(*os.File); ok {
+		var err error
+		if out.view, err = live.New(file, live.Mode(o.Live)); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
 
+// watchNodes begins to look at the servers.
+func (o *output) watchNodes(urls []string) (err error) {
+	pids := o.PID
+	if len(pids) == 0 && len(o.Scrape) == 0 {
+		pids = watch.LocalPIDs(urls)
+	}
+	o.nodes, err = watch.WatchNodes(time.Now(), o.Scrape, pids)
+	return err
+}
+
 // snapshot shows the state of a second.
 func (o *output) snapshot(s live.Snapshot) {
-	if o.Live == "off" {
-		return
+	if o.view != nil {
+		o.view.Show(s)
 	}
-	text := fmt.Sprintf("%4.0fs  %-9s %d/%d clients", s.Elapsed.Seconds(), s.Phase, s.Connected, s.Wanted)
-	if s.SentRate > 0 {
-		text += fmt.Sprintf("  sent %.0f/s", s.SentRate)
-	}
-	if s.DeliveredRate > 0 {
-		text += fmt.Sprintf("  delivered %.0f/s", s.DeliveredRate)
-	}
-	if s.AnsweredRate > 0 {
-		text += fmt.Sprintf("  answered %.0f/s", s.AnsweredRate)
-	}
-	if n := len(s.History); n > 0 {
-		text += fmt.Sprintf("  p99 %v", s.History[n-1].P99.Round(10*time.Microsecond))
-	}
-	_, _ = fmt.Fprintln(o.e.stderr, text)
 }
 
 // done writes the result of a test, which may have ended with an error, and returns what
 // decides about the exit code.
 func (o *output) done(doc *result.Document, err error) error {
+	if o.view != nil {
+		o.view.Close()
+	}
+	if o.nodes != nil {
+		if nodes := o.nodes.Stop(); doc != nil {
+			doc.Nodes = nodes
+		}
+	}
 	if doc != nil {
 		if werr := o.write(doc); err == nil {
 			err = werr
@@ -95,19 +120,13 @@ func (o *output) write(doc *result.Document) error {
 		doc.Thresholds = append(doc.Thresholds, rule.Check(doc))
 	}
 	summary(o, doc)
-	if o.file == nil {
-		return nil
+	var errs []error
+	for format, file := range o.files {
+		if err := errors.Join(report.Write(file, doc, format), file.Close()); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", file.Name(), err))
+		}
 	}
-	enc := json.NewEncoder(o.file)
-	enc.SetIndent("", " ")
-	err := enc.Encode(doc)
-	if cerr := o.file.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // summary is the result in short.
@@ -135,7 +154,7 @@ func summary(o *output, d *result.Document) {
 		p("error        %s: %d", kind, n)
 	}
 	for _, t := range d.Thresholds {
-		p("%-12s %s", map[bool]string{true: "holds", false: "DOES NOT HOLD"}[t.OK], t.Show())
+		p("%-12s %s", map[bool]string{true: "holds", false: "FAILED"}[t.OK], t.Expression+": "+t.Show())
 	}
 	if d.Interrupted {
 		p("interrupted")

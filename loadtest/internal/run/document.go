@@ -64,7 +64,7 @@ func (r *runner) document(interrupted bool) *result.Document {
 	}
 	doc.Latencies = r.latencies(&lat, &set)
 	doc.Generators = []result.Generator{r.watch.generator(doc.Messages.Delivered + doc.Messages.Answered)}
-	doc.Invalid = append(r.watch.doubts(), r.undone(doc)...)
+	doc.Invalid = r.undone(doc)
 	return doc
 }
 

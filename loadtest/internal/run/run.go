@@ -63,6 +63,7 @@ func Run(ctx context.Context, p *plan.Plan, command []string, hooks remote.Hooks
 			"%d clients need more open files than this process may have (%d): raise the limit (ulimit -n) or use more --processes", p.Peak(), limit)}
 	}
 	r := &runner{plan: p, command: command, hooks: hooks, epoch: time.Now(), ledger: ledger.New(shards(), p.Timeout.D()), watch: newWatch()}
+	defer r.watch.stop()
 	f, err := fleet.New(p, r.epoch, fleet.Hooks{Up: r.up, Down: r.down, Event: r.event, Latency: r.latency})
 	if err != nil {
 		return nil, err

@@ -144,17 +144,26 @@ func (r *runner) snapshot(s *result.Second, t *totals, recent *meter.Set) live.S
 		Expected: t.expected, Lost: t.mlost, Duplicated: t.duplicated, OutOfOrder: t.outOfOrder,
 		Latencies: make(map[string]live.Quantiles),
 		CPU:       s.CPU, Cores: r.watch.cores(), LagP99: r.watch.lagP99(), GCPauseMax: r.watch.gcPauseMax(),
-		Invalid: r.watch.doubts(),
 	}
 	for name, h := range r.named(&r.series.lat, &r.series.set) {
 		if h.Count() > 0 {
 			snap.Latencies[name] = quantiles(h)
 		}
 	}
+	snap.Invalid = doubts(&snap)
 	for _, past := range seconds[max(0, len(seconds)-60):] {
 		snap.History = append(snap.History, live.Past{P99: time.Duration(past.P99) * time.Microsecond, Delivered: float64(past.Delivered)})
 	}
 	return snap
+}
+
+// doubts says whether the generator is the bottleneck so far.
+func doubts(s *live.Snapshot) []string {
+	d := &result.Document{Latencies: make(map[string]result.Latency), Generators: []result.Generator{{LagP99: s.LagP99.Microseconds()}}}
+	for name, q := range s.Latencies {
+		d.Latencies[name] = result.Latency{Count: 1, P99: q.P99.Microseconds()}
+	}
+	return d.Doubts()
 }
 
 func quantiles(h *meter.Histogram) live.Quantiles {
