@@ -176,35 +176,3 @@ func BenchmarkEmit(b *testing.B) {
 		}
 	}
 }
-
-// TestIdleMemory reports what an idle connection costs, both ends' goroutines
-// and buffers of package client alone: the server here is not counted apart, so
-// the bound is generous.
-func TestIdleMemory(t *testing.T) {
-	const n = 200
-	address := benchServer(t, func(conn *websocket.Conn) { _, _, _ = conn.ReadMessage() })
-	before := memory()
-	sockets := make([]*Socket, n)
-	for i := range sockets {
-		var err error
-		if sockets[i], err = Dial(testContext(t), address, benchOptions); err != nil {
-			t.Fatal(err)
-		}
-	}
-	each := (memory() - before) / n
-	t.Logf("%d bytes for both ends", each)
-	if each > 150<<10 {
-		t.Error("too much")
-	}
-	for _, s := range sockets {
-		s.Close()
-	}
-}
-
-func memory() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapInuse + m.StackInuse
-}

@@ -265,7 +265,9 @@ func (c *Client) attempt(ctx context.Context) {
 	if c.opts.ConnectTimeout > 0 {
 		dialing, cancel = context.WithTimeoutCause(ctx, c.opts.ConnectTimeout, errConnectTimeout)
 	}
-	conn, err := engine.Dial(dialing, c.config())
+	var conn *engine.Conn
+	var err error
+	apart(func() { conn, err = engine.Dial(dialing, c.config()) })
 	if err != nil && context.Cause(dialing) == errConnectTimeout {
 		err = &engine.Error{Message: "timeout", Code: -1, Err: err}
 	}
@@ -280,6 +282,18 @@ func (c *Client) attempt(ctx context.Context) {
 }
 
 var errConnectTimeout = errors.New("timeout")
+
+// apart runs f in a goroutine of its own and waits for it. It is for what takes a
+// large stack, which the goroutine that reads would keep while it is idle: four
+// kilobytes for each connection.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
 
 // config is that of the next connection.
 func (c *Client) config() engine.Config {

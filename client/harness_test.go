@@ -13,11 +13,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"github.com/fanwire/fanwire/internal/leaktest"
 )
-
-func TestMain(m *testing.M) { leaktest.Main(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
@@ -264,4 +260,14 @@ func dialScript(t *testing.T, srv *script, o Options, setup ...func(*Socket)) (*
 		t.Fatalf("id %q", id)
 	}
 	return r.s, rec, p
+}
+
+// eventually waits until check is true.
+func eventually(t *testing.T, what string, check func() bool) {
+	t.Helper()
+	for end := time.Now().Add(timeout); !check(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }

@@ -268,11 +268,13 @@ func (s *Socket) receive(conn *engine.Conn, p *socketio.Packet) error {
 			s.acked(p.ID, args.Make(p.Args, p.Attachments))
 		}
 	default:
-		s.client.mu.Lock()
-		defer s.client.mu.Unlock()
-		if s.client.conn == conn {
-			s.changeLocked(conn, p)
-		}
+		apart(func() {
+			s.client.mu.Lock()
+			defer s.client.mu.Unlock()
+			if s.client.conn == conn {
+				s.changeLocked(conn, p)
+			}
+		})
 	}
 	return nil
 }
