@@ -36,15 +36,16 @@
 //
 // Events from one goroutine reach the server in order. Emit hands an event to
 // the connection and returns; while the socket is not connected events are kept
-// and sent after the next connect, except volatile ones.
+// and sent after the next connect, except volatile ones. With [Options.Retries]
+// they are sent one at a time, until each is acknowledged.
 //
 // # Goroutines
 //
 // A Client has one goroutine while one of its sockets wants to be connected: it
-// dials, reads, and waits between attempts. A Socket has one while handlers have
-// work. Writing, the probe of an upgrade, and a function that makes the auth
-// payload have one each while they last. [Client.Close] ends and awaits all of
-// them.
+// reads, and waits between attempts. A Socket has one while handlers have work.
+// Dialling, writing, the answer to a connect, the probe of an upgrade, and a
+// function that makes the auth payload have one each while they last, requests of
+// polling those of net/http. [Client.Close] ends and awaits all of them.
 //
 // Locks, outermost first: Client, then either a socket's queue of deliveries or
 // the connection. None is held while handlers run or during I/O.
