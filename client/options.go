@@ -225,7 +225,7 @@ func (o *Options) validate() error {
 		}
 	}
 	if o.Retries < 0 {
-		errs = append(errs, errors.New("Retries is negative"))
+		errs = append(errs, fmt.Errorf("negative Retries: %d", o.Retries))
 	}
 	return errors.Join(append(errs, o.Reconnect.validate())...)
 }
