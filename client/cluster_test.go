@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing"
@@ -18,7 +18,7 @@ import (
 // member is a node of a cluster, and the connections to it.
 type member struct {
 	srv *node.Server
-	web *http.Server
+	web *httptest.Server
 	l   net.Listener
 
 	mu    sync.Mutex
@@ -87,16 +87,16 @@ func newCluster(t *testing.T) *cluster {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &member{srv: srv, l: l, conns: make(map[net.Conn]bool), web: &http.Server{Handler: srv, ReadHeaderTimeout: timeout}}
-		served := make(chan struct{})
-		go func() { _ = m.web.Serve(m); close(served) }()
+		m := &member{srv: srv, l: l, conns: make(map[net.Conn]bool), web: httptest.NewUnstartedServer(srv)}
+		m.web.Listener.Close()
+		m.web.Listener = m
+		m.web.Start()
 		t.Cleanup(func() {
 			m.stop()
 			if err := srv.Shutdown(context.Background()); err != nil {
 				t.Error(err)
 			}
 			m.web.Close()
-			<-served
 		})
 		c.nodes = append(c.nodes, m)
 	}
