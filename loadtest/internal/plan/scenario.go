@@ -53,6 +53,9 @@ func Parse(data []byte, base Plan) (Plan, error) {
 	})...)
 }
 
+// maxPath bounds the length of a field's path.
+const maxPath = 200
+
 // internal are fields that files cannot have.
 var internal = []string{"part", "parts", "payloadText"}
 
@@ -60,6 +63,10 @@ var internal = []string{"part", "parts", "payloadText"}
 func (c *check) decode(n *yaml.Node, v reflect.Value, at string) {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
+	}
+	if len(at) > maxPath { // an anchor that contains itself
+		c.add(at[:maxPath], "is nested too deeply")
+		return
 	}
 	if at != "" {
 		c.lines[at] = n.Line
