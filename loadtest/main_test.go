@@ -257,7 +257,8 @@ func TestHook(t *testing.T) {
 func TestStages(t *testing.T) {
 	s := start(t, node.Config{})
 	d := measure(t, append(with(s.url, "fanout", "--rooms=2", "--rate=50/s"), "--stages=500ms:10,500ms:20,500ms:4")...)
-	if d.Connections.Peak != 20 || len(d.Stages) != 3 || d.Connections.Disconnected != 0 {
+	// A generator that says of itself that it was too slow may not get up in time.
+	if p := d.Connections.Peak; p > 20 || p < 20 && len(d.Invalid) == 0 || len(d.Stages) != 3 || d.Connections.Disconnected != 0 {
 		t.Errorf("%+v, %d stages", d.Connections, len(d.Stages))
 	}
 	if m := d.Messages; m.Lost != 0 || m.Unexpected != 0 || m.Delivered == 0 {
@@ -269,7 +270,7 @@ func TestStages(t *testing.T) {
 func TestProcesses(t *testing.T) {
 	s := start(t, node.Config{})
 	d := measure(t, with(s.url, "fanout", "--processes=2", "--clients=20", "--rooms=4", "--rate=100/s")...)
-	if m := d.Messages; m.Lost != 0 || m.Unexpected != 0 || m.Delivered != 5*m.Sent || m.Sent < 80 {
+	if m := d.Messages; m.Lost != 0 || m.Unexpected != 0 || m.Delivered != 5*m.Sent || m.Sent < 80 && len(d.Invalid) == 0 {
 		t.Errorf("%+v", m)
 	}
 	if len(d.Generators) != 2 || d.Connections.Connected != 20 || d.Latencies[result.Delivery].Count != d.Messages.Delivered {
