@@ -142,13 +142,18 @@ func (p *positions) snapshot() offset {
 	return o
 }
 
-// raiseAll notes that everything up to places is delivered.
-func (p *positions) raiseAll(places vector) {
+// raiseAll notes that everything up to places is delivered, of the publishers that
+// are known and of those named.
+func (p *positions) raiseAll(places vector, named map[uint32]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, x := range places {
+		uid := named[x.name]
 		if w := p.who[x.name]; w != nil {
-			p.raiseLocked(w.uid, x.n, time.Now())
+			uid = w.uid
+		}
+		if uid != "" {
+			p.raiseLocked(uid, x.n, time.Now())
 		}
 	}
 }

@@ -39,7 +39,9 @@ func (m *member) eventsLost() {
 // handed over, and of what was held what was not among it. If the journal does not
 // go back that far, the node is told ([adapter.LossObserver]).
 type repairing struct {
-	wanted atomic.Bool // something is known to be missing
+	wanted atomic.Bool   // something is known to be missing
+	begun  atomic.Uint64 // repairs that were begun
+	done   atomic.Uint64 // the last of them that came to its end
 
 	// Owned by the worker.
 	lost    bool      // the connection was lost and not all is restored yet
@@ -113,6 +115,15 @@ func (j *journal) hand(m *adapter.Message) {
 // repair hands over what is in the journal and has not arrived. It reports whether
 // it could read.
 func (j *journal) repair() bool {
+	n := j.repairing.begun.Add(1)
+	if !j.readMissed() {
+		return false
+	}
+	j.repairing.done.Store(n)
+	return true
+}
+
+func (j *journal) readMissed() bool {
 	ctx, cancel := context.WithTimeout(j.ctx, repairTimeout)
 	defer cancel()
 	here := j.pos.snapshot()
@@ -131,7 +142,7 @@ func (j *journal) repair() bool {
 		}
 	}
 	err := r.read(ctx, j, here.at-journalSlack.Milliseconds(), here.at, lastID)
-	j.pos.raiseAll(r.got)
+	j.pos.raiseAll(r.got, r.seen)
 	if err != nil || r.lost {
 		j.member.log.Warn("redis: not everything that was missed is in the journal", "recovered", n, "err", err)
 		if r.gap {

@@ -55,11 +55,15 @@ type reading struct {
 	event  func(*journalEntry)
 	got    vector // of each publisher everything up to here was seen, or had before
 	events []*adapter.Message
-	lost   bool // there are, or may be, events that cannot be read
-	gap    bool // there are
+	seen   map[uint32]string // the publishers of whom there was an entry, by name
+	later  bool              // of one of them the first entry that was seen is not its first
+	lost   bool              // there are, or may be, events that cannot be read
+	gap    bool              // there are
 }
 
-func newReading(had vector) *reading { return &reading{got: slices.Clone(had)} }
+func newReading(had vector) *reading {
+	return &reading{got: slices.Clone(had), seen: make(map[uint32]string)}
+}
 
 // read reads the entries from begin, a time of Redis, up to end.
 func (r *reading) read(ctx context.Context, j *journal, begin, at int64, end entryID) error {
@@ -83,27 +87,33 @@ func (r *reading) read(ctx context.Context, j *journal, begin, at int64, end ent
 	// older than the offset because it was the first of its kind.
 	whole := since.compare(begun) <= 0 || first != nil && first.isFirst && int64(first.id.ms) <= at
 	r.lost = r.lost || !whole
+	r.gap = r.gap || r.later && !whole
 	return nil
 }
 
 // take looks at one entry. The numbers of a publisher have no gap, or something was
-// lost.
+// lost. One that was quiet may not have been heard of: its numbers begin with what
+// is seen of it first, since what came before the offset is not missed. Whose own
+// beginning is seen, the tick with number 0, has no such excuse.
 func (r *reading) take(e *journalEntry) {
 	if e.publisher == "" {
 		return // by its number, if it had one, it is missed
 	}
 	got := r.got.of(e.name)
+	_, seen := r.seen[e.name]
+	r.seen[e.name] = e.publisher
+	if e.n <= got {
+		return
+	}
 	switch {
-	case e.n <= got:
-	case e.isTick || e.n > got+1:
-		r.lost, r.gap = true, true
-		r.got = r.got.raise(e.name, e.n)
-		if e.isTick {
-			return
-		}
-		r.event(e)
+	case !e.isTick && e.n == got+1:
+	case got == 0 && !seen:
+		r.later = true
 	default:
-		r.got = r.got.raise(e.name, e.n)
+		r.lost, r.gap = true, true
+	}
+	r.got = r.got.raise(e.name, e.n)
+	if !e.isTick {
 		r.event(e)
 	}
 }
@@ -119,6 +129,8 @@ type replay struct {
 	// Owned by whoever holds the node's lock.
 	began  time.Time
 	asked  time.Time // when a repair was asked for
+	repair uint64    // the number of the last one then
+	fixed  bool      // a later one has been made
 	over   bool
 	merged struct{ from, to string } // the last result of Offset
 }
@@ -166,12 +178,19 @@ func (r *replay) Offset(text string) string {
 // node has now.
 //
 // Events that were in the journal and never come, since their publisher died
-// between the two, would keep it from being over: after a while the journal is
-// asked to hand them to all.
+// between the two, or before this node began, would keep it from being over: after a
+// while the journal is asked to hand them to all. Then nothing is left to come, and
+// the offsets made from then on stand for everything.
 func (r *replay) Over() bool {
-	late := !r.over && time.Since(r.began) > repairAfter && time.Since(r.asked) > repairAfter
-	if late && !r.journal.pos.covers(r.ahead) {
-		r.asked = time.Now()
+	repairing := &r.journal.repairing
+	switch {
+	case r.over:
+	case r.fixed:
+		r.over = true
+	case !r.asked.IsZero() && repairing.done.Load() > r.repair:
+		r.fixed = true
+	case time.Since(r.began) > repairAfter && time.Since(r.asked) > repairAfter && !r.journal.pos.covers(r.ahead):
+		r.asked, r.repair = time.Now(), repairing.begun.Load()
 		r.journal.wantRepair()
 	}
 	return r.over
