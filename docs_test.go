@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // The pages name options of the packages; each must exist.
@@ -114,5 +116,45 @@ func collectFields(t *testing.T, fields map[string]bool, name, dir string) {
 			}
 			return false
 		})
+	}
+}
+
+// The recipes for balancers have the names that docker-compose.yml and the page use,
+// and each is on the page.
+func TestBalancersAreOnThePage(t *testing.T) {
+	page, err := os.ReadFile("docs/balancing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("docs/balancers/*")
+	if err != nil || len(files) < 15 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"node1:3000", "node2:3000", "node3:3000", "8080"}
+		switch name := filepath.Base(file); {
+		case strings.HasPrefix(name, "traefik-static"):
+			want = want[3:]
+		case strings.HasPrefix(name, "traefik-"):
+			want = want[:3]
+		case strings.HasPrefix(name, "envoy-"):
+			want = []string{"address: node1, port_value: 3000", "8080"}
+		}
+		for _, w := range want {
+			if !strings.Contains(string(text), w) {
+				t.Errorf("%s does not name %s", file, w)
+			}
+		}
+		if !strings.Contains(string(page), "](balancers/"+filepath.Base(file)+")") {
+			t.Errorf("%s is not on the page", file)
+		}
+		var v any
+		if err := yaml.Unmarshal(text, &v); filepath.Ext(file) == ".yaml" && err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }

@@ -127,7 +127,7 @@ var foreign = map[string][]string{
 	"internal/leaktest":         {"go.uber.org/goleak"},
 	"internal/release":          {"go.yaml.in/yaml/v3"}, // its tests read the workflows
 
-	".":            {"github.com/alecthomas/kong"},
+	".":            {"github.com/alecthomas/kong", "go.yaml.in/yaml/v3"}, // the latter in its tests, for docs/balancers
 	"loadtest":     {"github.com/alecthomas/kong"},
 	"loadtest/...": {"github.com/HdrHistogram/hdrhistogram-go", "go.yaml.in/yaml/v3", "golang.org/x/sys", "golang.org/x/term", "github.com/redis/go-redis/v9", "github.com/alecthomas/kong"},
 	"e2e/...":      {"github.com/redis/go-redis/v9", "github.com/gorilla/websocket", "golang.org/x/sys"},

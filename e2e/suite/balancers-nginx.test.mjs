@@ -1,0 +1,3 @@
+import { recipes } from "../lib/recipes.mjs";
+
+recipes("nginx", 1);
