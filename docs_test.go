@@ -73,7 +73,7 @@ func TestLinks(t *testing.T) {
 		}
 		pages = append(pages, more...)
 	}
-	link, code := regexp.MustCompile(`\]\(([^)#]+)`), regexp.MustCompile("`[^`\n]*`")
+	link, code := regexp.MustCompile(`\]\(([^)#]+)`), regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
