@@ -1,6 +1,6 @@
-# The gateway: one static program, the official client's bundle, certificates of
-# authorities, licences, and nothing else. docs/deploy.md tells how to build and run it;
-# e2e/image/run builds what is in it without a container engine.
+# The gateway and its load-test tool: two static programs, the official client's bundle,
+# certificates of authorities, licences, and nothing else. docs/deploy.md tells how to build
+# and run it; e2e/image/run builds what is in it without a container engine.
 #
 # The images to build with. Whatever has Go (or npm) and authorities can stand in.
 ARG GO_IMAGE=golang:1.26.8-trixie
@@ -29,9 +29,9 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     info=github.com/fanwire/fanwire/internal/buildinfo && \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -tags timetzdata \
       -ldflags "-s -w -X $info.version=$VERSION -X $info.revision=$REVISION -X $info.committed=$COMMITTED" \
-      -o ../out/ .
+      -o ../out/ . ./loadtest
 RUN --mount=type=cache,target=/go/pkg/mod \
-    GOOS=$TARGETOS GOARCH=$TARGETARCH sh e2e/image/licenses ../out/licenses .
+    GOOS=$TARGETOS GOARCH=$TARGETARCH sh e2e/image/licenses ../out/licenses . ./loadtest
 
 # Not a base image but none: what a static program needs is three files, and there is
 # nothing else to keep up to date.
