@@ -62,7 +62,7 @@ def main():
     if wrong:
         raise SystemExit("\n".join(wrong))
     programs = ", ".join(f"{p.name} {p.stat().st_size / 1e6:.1f}" for p in root.iterdir() if p.is_file())
-    print(f"{arch}: {size:.1f} MB ({programs}), {len(list((root / 'licenses').rglob('*')))} files of licences, static, nothing writable")
+    print(f"{arch}: {size:.1f} MB ({programs}), {sum(p.is_file() for p in (root / 'licenses').rglob('*'))} files of licences, static, nothing writable")
 
 
 if __name__ == "__main__":
