@@ -107,7 +107,7 @@ func (c *runCmd) Run(e *environment) error {
 		p.PublishKey = os.Getenv("LOADTEST_PUBLISH_KEY")
 	}
 	err = applySecrets(&p, c.Auth, c.Header)
-	return execute(e, &p, err, c.Processes, &c.outputFlags)
+	return execute(e, &p, err, &c.machineFlags, &c.outputFlags)
 }
 
 // workerCmd is one of several processes.
@@ -118,11 +118,11 @@ func (workerCmd) Run(e *environment) error {
 }
 
 func (c *common) execute(e *environment, p *plan.Plan, err error) error {
-	return execute(e, p, err, c.Processes, &c.outputFlags)
+	return execute(e, p, err, &c.machineFlags, &c.outputFlags)
 }
 
 // execute makes a test and writes its results.
-func execute(e *environment, p *plan.Plan, err error, processes int, out *outputFlags) error {
+func execute(e *environment, p *plan.Plan, err error, machine *machineFlags, out *outputFlags) error {
 	if err := errors.Join(err, p.Validate()); err != nil {
 		return &exit{exitUsage, err}
 	}
@@ -137,8 +137,15 @@ func execute(e *environment, p *plan.Plan, err error, processes int, out *output
 		return &exit{exitUsage, err}
 	}
 	command := redactArgs(e.args)
-	if processes > 1 {
-		doc, err := lead(e, p, processes, command, finish.snapshot)
+	switch {
+	case len(machine.Agents) > 0:
+		doc, err := machine.agentFlags.lead(e, p, command, finish.snapshot)
+		if doc != nil {
+			doc.Plan = p.Redacted()
+		}
+		return finish.done(doc, err)
+	case machine.Processes > 1:
+		doc, err := lead(e, p, machine.Processes, command, finish.snapshot)
 		return finish.done(doc, err)
 	}
 	doc, err := run.Run(e.ctx, p, command, remote.Hooks{Snapshot: finish.snapshot})

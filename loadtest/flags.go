@@ -103,6 +103,7 @@ type timeFlags struct {
 // machineFlags say where the load comes from.
 type machineFlags struct {
 	Processes int `group:"Machine" help:"Share the test among so many processes on this machine: each may hold files and use cores of its own." default:"1" placeholder:"N"`
+	agentFlags
 }
 
 // common is the flags of all commands that make a plan themselves.

@@ -40,6 +40,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Run a scenario file with stages that mix the above."`
 	Report  reportCmd  `cmd:"" help:"Show a result: as text, Markdown, HTML, CSV or a log of HdrHistogram."`
 	Compare compareCmd `cmd:"" help:"Tell how result B differs from A, with noise bounds. The exit code is 3 if it is worse."`
+	Agent   agentCmd   `cmd:"" help:"Wait for a coordinator, which is any of the commands above with --agents, and make its load."`
 	Worker  workerCmd  `cmd:"" hidden:"" help:"Take a part of a test, by orders on standard input. For --processes."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

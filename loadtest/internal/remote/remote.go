@@ -212,6 +212,9 @@ func (l *leader) follow(i int) {
 			l.mu.Lock()
 			l.docs[i] = r.Document
 			l.mu.Unlock()
+			if r.Document != nil && r.Document.Interrupted { // there, perhaps: the rest is not what was asked for
+				l.toAll(Order{Stop: true})
+			}
 			if r.Error != "" {
 				l.failed(&Failure{Worker: l.workers[i].Name, Text: r.Error, Code: r.Code})
 			}

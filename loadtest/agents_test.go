@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fanwire/fanwire/loadtest/internal/plan"
+	"github.com/fanwire/fanwire/loadtest/internal/remote"
+	"github.com/fanwire/fanwire/loadtest/internal/result"
+	"github.com/fanwire/fanwire/node"
+)
+
+// words is what an agent says; it may be read meanwhile.
+type words struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *words) Write(p []byte) (int, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.b.Write(p) }
+
+func (w *words) String() string { w.mu.Lock(); defer w.mu.Unlock(); return w.b.String() }
+
+// startAgent runs an agent until it is stopped or the test ends.
+func startAgent(t *testing.T, token string) (address string, said *words, stop func()) {
+	t.Helper()
+	said = new(words)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan int, 1)
+	go func() {
+		done <- runLine(&environment{ctx: ctx, args: []string{"agent", "--listen=127.0.0.1:0", "--agent-token-file=" + token}, stdout: said, stderr: said})
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if code := <-done; code != exitOK {
+			t.Errorf("the agent ended with %d: %s", code, said)
+		}
+	})
+	t.Cleanup(stop)
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+		if _, rest, ok := strings.Cut(said.String(), "listening on "); ok && strings.Contains(rest, "\n") {
+			return strings.TrimSpace(rest), said, stop
+		}
+	}
+	t.Fatal("the agent does not listen")
+	return "", nil, nil
+}
+
+func tokenFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte("a token of 16 bytes or more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Two agents make one test, whose account is complete.
+func TestAgents(t *testing.T) {
+	s := start(t, node.Config{})
+	token := tokenFile(t)
+	a, _, _ := startAgent(t, token)
+	b, _, _ := startAgent(t, token)
+	agents := []string{"--agents=" + a + "," + b, "--agent-token-file=" + token}
+	d := measure(t, with(s.url, append([]string{"fanout", "--clients=12", "--rooms=4", "--rate=40/s"}, agents...)...)...)
+	if m := d.Messages; m.Lost != 0 || m.Unexpected != 0 || m.Delivered != m.Expected || m.Delivered != 3*m.Sent || m.Sent == 0 {
+		t.Errorf("%+v", m)
+	}
+	if g := d.Generators; len(g) != 2 || g[0].Name != a || g[1].Name != b || g[0].Clock <= 0 {
+		t.Errorf("%+v", g)
+	}
+	if d.Connections.Connected != 12 || d.Latencies[result.Delivery].Count != d.Messages.Delivered || !strings.Contains(string(compact(t, d.Plan)), `"clients":"12"`) && !strings.Contains(string(d.Plan), "12") {
+		t.Errorf("%+v %s", d.Connections, d.Plan)
+	}
+	wrong := filepath.Join(t.TempDir(), "wrong")
+	if err := os.WriteFile(wrong, []byte("another token of some length"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := try(t, t.Context(), with(s.url, "echo", "--clients=2", "--agents="+a, "--agent-token-file="+wrong)...); o.code != exitTarget || !strings.Contains(o.stderr, "the same token") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	if o := try(t, t.Context(), with(s.url, "storm", "--clients=2", "--hook=touch x", "--after=100ms", "--agents="+a, "--agent-token-file="+token)...); o.code != exitUsage || !strings.Contains(o.stderr, "run no commands") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+}
+
+// An agent does not run a command, whoever asks for it.
+func TestAgentRunsNoCommands(t *testing.T) {
+	p := plan.Default()
+	p.Stages = []plan.Stage{{Name: "x", Storm: &plan.Storm{Hook: "touch " + filepath.Join(t.TempDir(), "x")}}}
+	if d, err := runWithoutCommands(t.Context(), &p, nil, remote.Hooks{}); d != nil || codeOf(err) != exitUsage || !strings.Contains(err.Error(), "no commands") {
+		t.Error(d, err)
+	}
+}
+
+// An agent that ends early stops the test of all, which says so.
+func TestAgentIsStopped(t *testing.T) {
+	s := start(t, node.Config{})
+	token := tokenFile(t)
+	a, _, _ := startAgent(t, token)
+	b, _, stop := startAgent(t, token)
+	time.AfterFunc(2*time.Second, stop)
+	o := try(t, t.Context(), with(s.url, "echo", "--clients=4", "--rate=20/s", "--duration=10m", "--agents="+a+","+b, "--agent-token-file="+token)...)
+	if o.code == exitOK || o.doc == nil || !o.doc.Interrupted && len(o.doc.Invalid) == 0 {
+		t.Errorf("exit code %d, %+v", o.code, o.doc)
+	}
+}
