@@ -100,6 +100,19 @@ func (b *Book) Passed() (lost, excused int64) {
 	return lost, excused
 }
 
+// Missing counts what members were passed by: later messages have arrived, these have
+// not yet. What is simply under way is not in it.
+func (b *Book) Missing() (n int64) {
+	for _, st := range b.all() {
+		st.forMembers(func(s *slot, _ *seat) {
+			if s.more != nil {
+				n += s.more.missing.count()
+			}
+		})
+	}
+	return n
+}
+
 func (st *Stream) open() (lost, excused int64) {
 	end := st.next.Load()
 	st.forMembers(func(s *slot, at *seat) {

@@ -280,6 +280,22 @@ func TestRandom(t *testing.T) {
 	}
 }
 
+func TestMissing(t *testing.T) {
+	f := newFixture(2)
+	f.publish(5)
+	f.receive(0, 0, 3) // 4 is under way
+	if n := f.book.Missing(); n != 2 {
+		t.Errorf("%d missing, want 1 and 2", n)
+	}
+	f.receive(0, 1)
+	if n := f.book.Missing(); n != 1 {
+		t.Errorf("%d missing, want 2", n)
+	}
+	if lost, excused := f.book.Passed(); lost != 7 || excused != 0 {
+		t.Errorf("%d and %d have not come, want 7 and 0", lost, excused)
+	}
+}
+
 func TestFlight(t *testing.T) {
 	f := newFixture(2)
 	f.stream.Limit(4)

@@ -23,9 +23,7 @@ type series struct {
 type totals struct {
 	sent, delivered, answered, duplicated, outOfOrder, errors int64
 
-	expected, due int64 // of the measured stages
-	mdelivered    int64
-	mlost         int64
+	due, lost int64 // of the measured stages, without what is under way
 }
 
 // everySecond looks at the run once a second until ctx ends.
@@ -107,9 +105,9 @@ func (r *runner) look(recent *ledger.Latencies, recentSet *meter.Set) (t totals)
 			}
 		}
 		if st.measured {
-			t.expected += b.Expected
-			t.mdelivered += b.Delivered
-			t.mlost += b.Lost
+			lost := b.Lost + st.book.Missing()
+			t.lost += lost
+			t.due += b.Delivered + lost
 			r.series.lat.Same.Add(&ls.Same)
 			r.series.lat.Cross.Add(&ls.Cross)
 			r.series.lat.Unknown.Add(&ls.Unknown)
@@ -141,7 +139,7 @@ func (r *runner) snapshot(s *result.Second, t *totals, recent *meter.Set) live.S
 		Lateness:  time.Duration(recent[meter.ScheduleLag].Max()) * time.Microsecond,
 		Delivered: float64(t.delivered), DeliveredRate: float64(s.Delivered) / span,
 		Answered: float64(t.answered), AnsweredRate: float64(s.Answered) / span,
-		Expected: t.expected, Lost: t.mlost, Duplicated: t.duplicated, OutOfOrder: t.outOfOrder,
+		Expected: t.due, Lost: t.lost, Duplicated: t.duplicated, OutOfOrder: t.outOfOrder,
 		Latencies: make(map[string]live.Quantiles),
 		CPU:       s.CPU, Cores: r.watch.cores(), LagP99: r.watch.lagP99(), GCPauseMax: r.watch.gcPauseMax(),
 	}
