@@ -17,10 +17,10 @@ const WAIT = 60_000; // ms; a bound for what takes a second or two
 
 // Client is an official client with an address of its own, and what happened to it.
 class Client {
-  constructor(t, url, mode, number, { withCredentials, keepAlive }) {
+  constructor(t, url, mode, number, withCredentials) {
     this.mode = mode;
     this.address = `127.2.0.${number + 1}`;
-    const agent = new Agent({ localAddress: this.address, keepAlive });
+    const agent = new Agent({ localAddress: this.address, keepAlive: false }); // else some would hang: docs/balancing.md, Apache
     t.after(() => agent.destroy());
     this.socket = open(t, url, { mode, withCredentials, agent });
     this.said = new Inbox(this.socket, "say");
@@ -163,12 +163,7 @@ class Recipe {
 
   async comeIn(t) {
     const modes = Object.keys(MODES).flatMap((mode) => Array(PER_MODE).fill(mode));
-    this.clients = modes.map((mode, i) => new Client(t, this.balancer.url, mode, i, {
-      withCredentials: this.way === "cookie",
-      // Apache closes a connection without an answer when it gets none, if it is not
-      // a new one. The XMLHttpRequest of Node.js does not get over that.
-      keepAlive: this.program !== "apache",
-    }));
+    this.clients = modes.map((mode, i) => new Client(t, this.balancer.url, mode, i, this.way === "cookie"));
     await Promise.all(this.clients.map(({ socket }) => connected(socket)));
     await until("all clients on their transports", () => this.clients.every((client) => client.arrived), WAIT);
     this.healed();
