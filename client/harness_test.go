@@ -202,7 +202,9 @@ func testContext(t *testing.T) context.Context {
 // fast are options for tests: no warnings, quick reconnection.
 func fast(o Options) Options {
 	o.Logger = quiet
-	o.CloseTimeout = 50 * time.Millisecond // few scripts answer a close frame
+	if o.CloseTimeout == 0 {
+		o.CloseTimeout = 50 * time.Millisecond // few scripts answer a close frame
+	}
 	o.Reconnect.Delay, o.Reconnect.DelayMax = time.Millisecond, 5*time.Millisecond
 	return o
 }
