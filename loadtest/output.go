@@ -80,8 +80,32 @@ func (o *output) watchNodes(urls []string) (err error) {
 // snapshot shows the state of a second.
 func (o *output) snapshot(s live.Snapshot) {
 	if o.view != nil {
+		s.Thresholds = o.soFar(&s)
 		o.view.Show(s)
 	}
+}
+
+// soFar holds the rules against a run that is not over, as far as its figures are known.
+// What is under way is not lost yet.
+func (o *output) soFar(s *live.Snapshot) (list []live.Rule) {
+	d := &result.Document{Latencies: make(map[string]result.Latency)}
+	d.Messages = result.Messages{
+		Expected: s.Expected, Delivered: s.Expected - s.Lost, Lost: s.Lost, Duplicated: s.Duplicated, OutOfOrder: s.OutOfOrder,
+	}
+	for name, q := range s.Latencies {
+		d.Latencies[name] = result.Latency{
+			Count: 1, P50: q.P50.Microseconds(), P90: q.P90.Microseconds(), P99: q.P99.Microseconds(), P999: q.P999.Microseconds(), Max: q.Max.Microseconds(),
+		}
+	}
+	for i, rule := range o.rules {
+		name := o.Threshold[i]
+		known := strings.HasPrefix(name, "delivery.ratio") || strings.HasPrefix(name, "delivery.lost") || strings.HasPrefix(name, "delivery.duplicated") ||
+			strings.HasPrefix(name, "delivery.outOfOrder") || strings.Contains(name, ".p") || strings.Contains(name, ".max")
+		if t := rule.Check(d); known && !t.Missing {
+			list = append(list, live.Rule{Expression: t.Expression, OK: t.OK})
+		}
+	}
+	return list
 }
 
 // done writes the result of a test, which may have ended with an error, and returns what

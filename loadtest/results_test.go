@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/fanwire/fanwire/loadtest/internal/live"
 	"github.com/fanwire/fanwire/loadtest/internal/report"
+	"github.com/fanwire/fanwire/loadtest/internal/result"
 	"github.com/fanwire/fanwire/node"
 )
 
@@ -74,5 +78,26 @@ func TestResults(t *testing.T) {
 	}
 	if code, _, errs := line("report", at("none.json")); code != exitUsage || !strings.Contains(errs, "none.json") {
 		t.Error(code, errs)
+	}
+}
+
+// While a run lasts its rules are held against what is known so far.
+func TestRulesSoFar(t *testing.T) {
+	o := &output{outputFlags: &outputFlags{Threshold: []string{"delivery.ratio==1", "latency.p99<50ms", "echo.p99<1s", "connect.errors<1%", "delivery.p75<1s"}}}
+	for _, text := range o.Threshold {
+		rule, err := result.ParseRule(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.rules = append(o.rules, rule)
+	}
+	s := live.Snapshot{Expected: 100, Delivered: 90, Latencies: map[string]live.Quantiles{result.Delivery: {P99: 60 * time.Millisecond, Max: time.Second}}}
+	want := []live.Rule{{Expression: "delivery.ratio==1", OK: true}, {Expression: "latency.p99<50ms"}} // the others cannot be told yet
+	if got := o.soFar(&s); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+	s.Lost = 1
+	if got := o.soFar(&s); got[0].OK {
+		t.Errorf("%+v", got)
 	}
 }

@@ -162,6 +162,10 @@ func statistic(name string) func(Latency) (float64, bool) {
 		return nil
 	}
 	return func(l Latency) (float64, bool) {
+		if l.Histogram == "" { // of a run that is not over
+			v, ok := map[float64]int64{50: l.P50, 90: l.P90, 99: l.P99, 99.9: l.P999}[p]
+			return float64(v), ok
+		}
 		h, err := l.Distribution()
 		if err != nil {
 			return 0, false
