@@ -11,7 +11,7 @@ FROM --platform=$BUILDPLATFORM ${NODE_IMAGE} AS client
 WORKDIR /client
 COPY e2e/image/client/package.json e2e/image/client/package-lock.json ./
 RUN --mount=type=cache,target=/root/.npm \
-    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+    npm ci --ignore-scripts --prefer-offline --no-audit --no-fund --loglevel=error
 
 # It runs on the platform of the machine and compiles for the target: no emulation.
 FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
