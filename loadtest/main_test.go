@@ -177,7 +177,7 @@ func TestClosedLoop(t *testing.T) {
 func TestClosedLoopWithLoss(t *testing.T) {
 	s := start(t, node.Config{})
 	s.drop = 3
-	args := append(with(s.url, "fanout", "--clients=3", "--rooms=1", "--in-flight=2"), "--timeout=300ms", "--duration=2s")
+	args := append(with(s.url, "fanout", "--clients=3", "--rooms=1", "--in-flight=2"), "--timeout=2s", "--duration=6s")
 	m := measure(t, args...).Messages
 	if m.Sent < 5 || m.Lost != s.dropped.Load() {
 		t.Errorf("%+v, %d dropped", m, s.dropped.Load())
