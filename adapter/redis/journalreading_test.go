@@ -16,6 +16,7 @@ func TestReadingGaps(t *testing.T) {
 		name      string
 		had       uint64 // of the publisher; 0: it was not heard of
 		entries   []*journalEntry
+		before    int  // as many of them were kept before the reading begins
 		trimmed   bool // the stream begins after begin
 		lost, gap bool
 		events    int
@@ -29,6 +30,8 @@ func TestReadingGaps(t *testing.T) {
 		{name: "quiet, then one is missing", entries: []*journalEntry{event(7), event(9)}, lost: true, gap: true, events: 2},
 		{name: "new", entries: []*journalEntry{tick(0), event(1)}, events: 1},
 		{name: "new, and its first event is missing", entries: []*journalEntry{tick(0), event(2)}, lost: true, gap: true, events: 1},
+		{name: "told by no tick", had: 2, entries: []*journalEntry{event(3), event(4), event(5)}, before: 2, events: 3},
+		{name: "told by no tick, and one is missing", had: 2, entries: []*journalEntry{event(4), event(5)}, before: 1, lost: true, gap: true, events: 2},
 		{name: "trimmed", had: 2, entries: []*journalEntry{event(3)}, trimmed: true, lost: true, events: 1},
 		{name: "quiet or trimmed", entries: []*journalEntry{event(7)}, trimmed: true, lost: true, gap: true, events: 1},
 	} {
@@ -41,6 +44,9 @@ func TestReadingGaps(t *testing.T) {
 			}
 			for i, e := range tt.entries {
 				e.id = entryID{ms: begin + 1 + uint64(i)}
+				if i < tt.before {
+					e.id.ms -= 2500
+				}
 				e.publisher, e.name, e.head.Mark = publisher, nameOf(publisher), adapter.Mark{From: publisher, Seq: e.n}
 				entries = append(entries, e)
 			}

@@ -51,26 +51,56 @@ func (j *journal) replay(ctx context.Context, text string, wants func(*adapter.M
 
 // reading goes through a journal from an offset on.
 type reading struct {
-	// event is called for each event that is not covered by the offset.
+	had vector // the offset's
+	// event is called for each event that is not covered by the offset, when all is
+	// read.
 	event  func(*journalEntry)
-	got    vector // of each publisher everything up to here was seen, or had before
 	events []*adapter.Message
-	seen   map[uint32]string // the publishers of whom there was an entry, by name
-	later  bool              // of one of them the first entry that was seen is not its first
-	lost   bool              // there are, or may be, events that cannot be read
-	gap    bool              // there are
+	found
 }
 
-func newReading(had vector) *reading {
-	return &reading{got: slices.Clone(had), seen: make(map[uint32]string)}
+// found is what a reading has found.
+type found struct {
+	got     vector            // of each publisher everything up to here was seen, or had before
+	seen    map[uint32]string // the publishers of whom there was an entry, by name
+	entries []*journalEntry   // events that are not covered
+	later   bool              // of one of them the first entry that was seen is not its first
+	early   bool              // what seems to be missing may have been kept before the reading began
+	lost    bool              // there are, or may be, events that cannot be read
+	gap     bool              // there are
 }
+
+func newReading(had vector) *reading { return &reading{had: had} }
 
 // read reads the entries from begin, a time of Redis, up to end.
+//
+// What a publisher kept shortly before may be unknown to the offset although that is
+// newer: events for rooms that the node did not hold are told by ticks, and who has
+// died sends none any more. So a gap in front of the first entry of a publisher is
+// one only if a longer look back does not fill it.
 func (r *reading) read(ctx context.Context, j *journal, begin, at int64, end entryID) error {
 	begun := entryID{ms: uint64(max(begin, 0))}
+	from := begun
+	for range 2 {
+		r.found = found{got: slices.Clone(r.had), seen: make(map[uint32]string)}
+		if err := r.readFrom(ctx, j, from, begun, at, end); err != nil {
+			return err
+		}
+		if !r.early {
+			break
+		}
+		from.ms -= min(from.ms, uint64(journalPast.Milliseconds()))
+	}
+	for _, e := range r.entries {
+		r.event(e)
+	}
+	return nil
+}
+
+func (r *reading) readFrom(ctx context.Context, j *journal, from, begun entryID, at int64, end entryID) error {
 	// Clients of the same few seconds begin at the same entry, so that the first of
 	// them reads for all.
-	from := entryID{ms: begun.ms - begun.ms%uint64(journalGrid.Milliseconds())}
+	from.ms -= from.ms % uint64(journalGrid.Milliseconds())
 	var first *journalEntry
 	since, err := j.cache.read(ctx, from, end, func(entries []*journalEntry) {
 		if first == nil {
@@ -109,12 +139,14 @@ func (r *reading) take(e *journalEntry) {
 	case !e.isTick && e.n == got+1:
 	case got == 0 && !seen:
 		r.later = true
+	case !seen:
+		r.early, r.lost, r.gap = true, true, true
 	default:
 		r.lost, r.gap = true, true
 	}
 	r.got = r.got.raise(e.name, e.n)
 	if !e.isTick {
-		r.event(e)
+		r.entries = append(r.entries, e)
 	}
 }
 
