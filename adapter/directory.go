@@ -32,8 +32,10 @@ type Directory interface {
 	// It does not block.
 	Nodes() []NodeInfo
 	// Secret returns 32 random bytes that all nodes share: the first that asks makes
-	// them. It waits for the broker.
-	Secret(ctx context.Context) ([]byte, error)
+	// them. known is what was returned before, nil at first: a broker that has lost its
+	// data is given it back. What is returned can be another one all the same, if a
+	// node that knew none came first. It waits for the broker.
+	Secret(ctx context.Context, known []byte) ([]byte, error)
 }
 
 // NodeInfo describes a living node.

@@ -44,7 +44,7 @@ func (m *hubMember) Nodes() []NodeInfo {
 	return list
 }
 
-func (m *hubMember) Secret(context.Context) ([]byte, error) {
+func (m *hubMember) Secret(context.Context, []byte) ([]byte, error) {
 	m.hub.mu.Lock()
 	defer m.hub.mu.Unlock()
 	if m.hub.secret == nil {

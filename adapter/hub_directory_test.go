@@ -24,11 +24,11 @@ func TestHubDirectory(t *testing.T) {
 	if got, want := inA.Nodes(), []adapter.NodeInfo{{ID: "nodeA"}, {ID: "nodeB", Address: "http://b:1"}}; !slices.Equal(got, want) {
 		t.Errorf("Nodes = %v, want %v", got, want)
 	}
-	one, err := inA.Secret(t.Context())
+	one, err := inA.Secret(t.Context(), nil)
 	if err != nil || len(one) != 32 {
 		t.Fatalf("Secret: %d bytes, %v", len(one), err)
 	}
-	if two, _ := inB.Secret(t.Context()); !bytes.Equal(one, two) {
+	if two, _ := inB.Secret(t.Context(), nil); !bytes.Equal(one, two) {
 		t.Error("two nodes have two secrets")
 	}
 	b.MustClose(t)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -52,6 +53,7 @@ const (
 	forwardYoung  = time.Second      // how long after its start a node may not know the others yet
 	forwardLook   = 20 * time.Millisecond
 	secretRetry   = time.Second
+	secretLook    = 30 * time.Second // whether it is still the same, when it is known
 	secretTimeout = 5 * time.Second
 )
 
@@ -156,21 +158,27 @@ func (f *forwarder) setSecret(secret []byte) error {
 	if err != nil {
 		return fmt.Errorf("node: key of the cluster's secret: %w", err)
 	}
-	f.secret.Store(&k)
-	close(f.known)
+	if f.secret.Swap(&k) == nil {
+		close(f.known)
+	}
 	return nil
 }
 
-// ask gets the nodes' common secret, unless that was begun before.
+// ask gets the nodes' common secret, and sees to it that it stays common, unless that
+// was begun before: a Redis that has lost its data gets it back, or has one that a
+// younger node has made.
 func (f *forwarder) ask(d adapter.Directory) {
 	f.asking.Do(func() {
-		f.srv.tasks.Go(func() { // ends with the answer or with Shutdown
+		f.srv.tasks.Go(func() { // ends with Shutdown
+			var secret []byte
 			for f.srv.starting.Err() == nil {
-				if f.askOnce(d) {
-					return
+				secret = f.askOnce(d, secret)
+				pause := secretLook
+				if secret == nil {
+					pause = secretRetry
 				}
 				select {
-				case <-time.After(secretRetry):
+				case <-time.After(pause):
 				case <-f.srv.starting.Done():
 				}
 			}
@@ -178,17 +186,28 @@ func (f *forwarder) ask(d adapter.Directory) {
 	})
 }
 
-func (f *forwarder) askOnce(d adapter.Directory) bool {
+// askOnce returns the secret, which is the known one if there is no answer.
+func (f *forwarder) askOnce(d adapter.Directory, known []byte) []byte {
 	ctx, cancel := context.WithTimeout(f.srv.starting, secretTimeout)
 	defer cancel()
-	secret, err := d.Secret(ctx)
-	if err == nil {
+	secret, err := d.Secret(ctx, known)
+	switch {
+	case err == nil && known != nil && bytes.Equal(secret, known):
+		return known
+	case err == nil:
 		err = f.setSecret(secret)
 	}
-	if err != nil && f.srv.starting.Err() == nil {
+	switch {
+	case err == nil && known != nil:
+		f.srv.log.Warn("the cluster has another secret: Redis had lost it")
+	case err == nil:
+	case known == nil && f.srv.starting.Err() == nil:
 		f.srv.log.Warn("asking for the cluster's secret", "error", err)
+		return nil
+	default: // it is away, which others tell
+		return known
 	}
-	return err == nil
+	return secret
 }
 
 // waitKey waits for the key, not for long.

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,13 +11,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/fanwire/fanwire/adapter"
+	"github.com/gorilla/websocket"
 )
 
 // newMesh starts n nodes that reach each other. Each has "echo" and "sync".
@@ -551,7 +552,7 @@ type noSecret struct {
 	adapter.Directory
 }
 
-func (noSecret) Secret(ctx context.Context) ([]byte, error) {
+func (noSecret) Secret(ctx context.Context, _ []byte) ([]byte, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
@@ -583,6 +584,62 @@ func TestForwardWithoutSecret(t *testing.T) {
 	if got := relay.Stats().ForwardErrors["no secret"]; got != 1 || time.Since(begin) > 5*time.Second {
 		t.Error(got, time.Since(begin))
 	}
+}
+
+// rareSecret is a directory whose secret is changed by the test.
+type rareSecret struct {
+	adapter.Directory
+	secret atomic.Pointer[[]byte]
+	known  atomic.Pointer[[]byte] // what it was given last
+}
+
+func (d *rareSecret) Secret(_ context.Context, known []byte) ([]byte, error) {
+	d.known.Store(&known)
+	if s := d.secret.Load(); s != nil {
+		return *s, nil
+	}
+	return nil, errors.New("away")
+}
+
+// A broker that has lost the secret is given it back, and one that another node has
+// made meanwhile is taken, so that nodes that began at different times trust each
+// other again.
+func TestForwardSecretChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, d := srv.forward, new(rareSecret)
+		one, other := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+		f.ask(d)
+		synctest.Wait()
+		if f.key() != nil {
+			t.Error("a key from nowhere")
+		}
+		d.secret.Store(&one)
+		time.Sleep(secretRetry)
+		synctest.Wait()
+		first := f.key()
+		if first == nil {
+			t.Fatal("no key")
+		}
+		d.secret.Store(nil) // Redis is away
+		time.Sleep(secretLook)
+		synctest.Wait()
+		if got := *d.known.Load(); !bytes.Equal(got, one) || !bytes.Equal(f.key(), first) {
+			t.Errorf("gives %x, has %x", got, f.key())
+		}
+		d.secret.Store(&other)
+		time.Sleep(secretLook)
+		synctest.Wait()
+		if want, _ := newHopKey(other); !bytes.Equal(f.key(), want) {
+			t.Error("the new secret is not taken")
+		}
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestForwardConfig(t *testing.T) {

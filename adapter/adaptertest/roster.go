@@ -84,11 +84,11 @@ func testDirectory(t *testing.T, c Cluster) {
 			t.Errorf("nodes are %v", got)
 		}
 	}
-	sa, err := da.Secret(t.Context())
+	sa, err := da.Secret(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sb, err := db.Secret(t.Context())
+	sb, err := db.Secret(t.Context(), nil)
 	if err != nil || len(sa) != 32 || !bytes.Equal(sa, sb) || bytes.Equal(sa, make([]byte, 32)) {
 		t.Errorf("secrets %x, %x, %v", sa, sb, err)
 	}

@@ -70,17 +70,19 @@ func (a *member) Nodes() []adapter.NodeInfo {
 // secretSize is the number of bytes of the secret.
 const secretSize = 32
 
-// Secret implements [adapter.Directory]. The key has no expiry: a secret that
-// changed while nodes hold the old one would keep them from trusting each other.
-func (a *member) Secret(ctx context.Context) ([]byte, error) {
+// Secret implements [adapter.Directory]. The key has no expiry: while a secret
+// changes, nodes that hold different ones do not trust each other.
+func (a *member) Secret(ctx context.Context, known []byte) ([]byte, error) {
 	l := a.started()
 	if l == nil {
 		return nil, adapter.ErrClosed
 	}
 	key := "fanwire:secret:" + a.cfg.Key
-	fresh := make([]byte, secretSize)
-	_, _ = rand.Read(fresh) // never fails
-	if err := l.client.SetNX(ctx, key, fresh, 0).Err(); err != nil {
+	if len(known) != secretSize {
+		known = make([]byte, secretSize)
+		_, _ = rand.Read(known) // never fails
+	}
+	if err := l.client.SetNX(ctx, key, known, 0).Err(); err != nil {
 		return nil, fmt.Errorf("redis: make the secret: %w", err)
 	}
 	secret, err := l.client.Get(ctx, key).Bytes()

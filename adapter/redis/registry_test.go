@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -109,6 +110,39 @@ func TestRoster(t *testing.T) {
 	awaitRoll(t, a, "nodeD without a name", 1, "nodeB")
 	if got := len(d.Nodes()); got != 2 {
 		t.Errorf("%d nodes", got)
+	}
+}
+
+// TestSecretThatRedisHasLost: whoever knows it gives it back, unless a node that did
+// not was faster.
+func TestSecretThatRedisHasLost(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	a := startNode(t, server, Config{}, "nodeA").Adapter.(adapter.Directory)
+	b := startNode(t, server, Config{}, "nodeB").Adapter.(adapter.Directory)
+	secret := func(d adapter.Directory, known []byte) []byte {
+		t.Helper()
+		s, err := d.Secret(t.Context(), known)
+		if err != nil || len(s) != secretSize {
+			t.Fatalf("%d bytes, %v", len(s), err)
+		}
+		return s
+	}
+	lose := func() {
+		t.Helper()
+		if err := server.Client(t).FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := secret(a, nil)
+	lose()
+	if !bytes.Equal(secret(a, one), one) || !bytes.Equal(secret(b, nil), one) {
+		t.Error("it is not given back")
+	}
+	lose()
+	other := secret(b, nil)
+	if bytes.Equal(other, one) || !bytes.Equal(secret(a, one), other) {
+		t.Error("the other one is not taken")
 	}
 }
 
