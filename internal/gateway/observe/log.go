@@ -38,7 +38,7 @@ func NewLog(w io.Writer, cfg config.Log, node string) (*Log, error) {
 	}
 	out = out.WithAttrs([]slog.Attr{slog.String("node", node)})
 	l.limiter = newLimiter(out)
-	l.logger = slog.New(handler{out: out, limiter: l.limiter})
+	l.logger = slog.New(handler{out: out, limiter: l.limiter, node: node})
 	return l, nil
 }
 
@@ -70,7 +70,8 @@ func (l *Log) Close() { l.limiter.close() }
 type handler struct {
 	out     slog.Handler
 	limiter *limiter
-	hidden  bool // everything in the open group is
+	hidden  bool   // everything in the open group is
+	node    string // whose id is on each line already; empty in a group
 }
 
 // Enabled implements [slog.Handler].
@@ -97,9 +98,11 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 
 // WithAttrs implements [slog.Handler].
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	clean := make([]slog.Attr, len(attrs))
-	for i, a := range attrs {
-		clean[i] = h.attr(a)
+	clean := make([]slog.Attr, 0, len(attrs))
+	for _, a := range attrs {
+		if h.node == "" || a.Key != "node" || a.Value.Resolve().String() != h.node {
+			clean = append(clean, h.attr(a))
+		}
 	}
 	h.out = h.out.WithAttrs(clean)
 	return h
@@ -109,6 +112,7 @@ func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h handler) WithGroup(name string) slog.Handler {
 	h.hidden = h.hidden || isSecret(name)
 	h.out = h.out.WithGroup(cut(name, maxText))
+	h.node = ""
 	return h
 }
 

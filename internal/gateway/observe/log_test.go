@@ -125,6 +125,21 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// Parts of the node that name it do not make it stand there twice, and times have a
+// unit.
+func TestAttributes(t *testing.T) {
+	l, out := newLog(t, config.Log{})
+	log := l.Logger().With("node", "n1", "other", 1)
+	log.Info("x", "took", 1500*time.Millisecond)
+	if got := out.String(); strings.Count(got, `"node":"n1"`) != 1 || !strings.Contains(got, `"took":"1.5s"`) || !strings.Contains(got, `"other":1`) {
+		t.Errorf("got %s", got)
+	}
+	log.With("node", "n2").Info("y")
+	if got := out.String(); !strings.Contains(got, `"node":"n2"`) {
+		t.Errorf("another node's id is missing: %s", got)
+	}
+}
+
 func TestLevel(t *testing.T) {
 	l, out := newLog(t, config.Log{Level: "warn", Format: "text"})
 	log := l.Logger().With("a", 1)

@@ -85,6 +85,8 @@ func redact(a slog.Attr, depth int) slog.Attr {
 		return slog.String(a.Key, shown(a.Key, v.String()))
 	case slog.KindGroup:
 		return redactGroup(a.Key, v.Group(), depth)
+	case slog.KindDuration: // with its unit, also in JSON
+		return slog.String(a.Key, v.Duration().String())
 	case slog.KindAny:
 		return redactAny(a.Key, v.Any(), depth)
 	}
