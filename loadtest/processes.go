@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -26,12 +27,16 @@ func lead(e *environment, p *plan.Plan, n int, command []string, show func(live.
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // the end of e.ctx is told, not enforced
 	defer cancel()
+	stderr := e.stderr
+	if _, ok := stderr.(*os.File); !ok {
+		stderr = &together{w: stderr}
+	}
 	var workers []remote.Worker
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for i := range n {
 		cmd := exec.CommandContext(ctx, program, "worker")
-		cmd.Stderr = e.stderr
+		cmd.Stderr = stderr
 		cmd.SysProcAttr = ownGroup()
 		in, err1 := cmd.StdinPipe()
 		out, err2 := cmd.StdoutPipe()
@@ -57,4 +62,16 @@ func lead(e *environment, p *plan.Plan, n int, command []string, show func(live.
 	}
 	whole, merr := result.Merge(all...)
 	return whole, errors.Join(err, merr)
+}
+
+// together lets several processes write to one writer, which a file does by itself.
+type together struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (t *together) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.w.Write(p)
 }
