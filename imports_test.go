@@ -90,6 +90,11 @@ var testsMay = []string{
 	"protocol/...",
 }
 
+// testsOf lists what the test files of one package may import besides.
+var testsOf = map[string][]string{
+	"loadtest": {"internal/gateway/loadtest"}, // the server that users test
+}
+
 // testsMayNot keeps the tests of level 0 alone and the halves of level 2 apart.
 var testsMayNot = map[string][]string{
 	"protocol/engineio": notProtocol,
@@ -192,7 +197,7 @@ func TestImports(t *testing.T) {
 		for _, imp := range p.Imports {
 			checkImport(t, all, name, imp, row, rowOf(foreign, name))
 		}
-		tests := append(slices.Clone(row), name, "internal/leaktest")
+		tests := append(slices.Concat(row, testsOf[name]), name, "internal/leaktest")
 		for _, may := range testsMay {
 			if !slices.Contains(testsMayNot[name], may) {
 				tests = append(tests, may)

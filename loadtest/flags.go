@@ -79,7 +79,7 @@ func (f *trafficFlags) traffic(fallback plan.Rate) *plan.Traffic {
 
 // roomFlags say who gets what is published.
 type roomFlags struct {
-	Rooms      plan.Count `group:"Load" help:"Number of rooms." default:"10" placeholder:"N"`
+	Rooms      plan.Count `group:"Load" help:"Number of rooms; 0: no rooms, messages go to everybody." default:"10" placeholder:"N"`
 	PerRoom    plan.Count `group:"Load" help:"Clients in each; 0: each client is in one room." default:"0" placeholder:"N"`
 	Publishers plan.Count `group:"Load" help:"Publishers of each room." default:"1" placeholder:"N"`
 	Publish    string     `group:"Load" help:"How messages are published: by a client in the room (socket), by the gateway's HTTP API (http), by an emitter (redis)." default:"socket" enum:"socket,http,redis"`

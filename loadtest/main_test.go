@@ -91,6 +91,10 @@ func TestFaults(t *testing.T) {
 			"all of it, several publishers", func(s *server) { s.drop, s.double, s.swap = 7, 11, 13 },
 			[]string{"--publishers=3", "--rooms=5", "--per-room=10", "--arrival=poisson"},
 		},
+		{
+			"all of it, to everybody", func(s *server) { s.drop, s.double, s.swap = 7, 11, 13 },
+			[]string{"--rooms=0", "--rate=20/s", "--transport=websocket=1,polling=1,upgrade=1"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -110,7 +114,7 @@ func TestFaults(t *testing.T) {
 			if m.Duplicated != s.doubled.Load() {
 				t.Errorf("%d doubled, want %d", m.Duplicated, s.doubled.Load())
 			}
-			if test.flags == nil || len(test.flags) == 3 { // one publisher: each swap is one
+			if len(test.flags) != 4 { // one publisher: each swap is one
 				if m.OutOfOrder != s.swapped.Load() {
 					t.Errorf("%d out of order, want %d", m.OutOfOrder, s.swapped.Load())
 				}
@@ -360,6 +364,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"echo"}, []string{"urls"}},
 		{[]string{"echo", "--url=ftp://x", "--rate=1", "--in-flight=2"}, []string{"urls[0]", "inFlight"}},
 		{[]string{"fanout", "--url=http://x", "--clients=3", "--rooms=4"}, []string{"rooms"}},
+		{[]string{"fanout", "--url=http://x", "--rooms=0", "--per-room=2"}, []string{"perRoom", "no rooms"}},
+		{[]string{"churn", "--url=http://x", "--rooms=0"}, []string{"stages[0].churn.joins", "no rooms"}},
+		{[]string{"fanout", "--url=http://x", "--rooms=0", "--processes=2"}, []string{"--processes", "one process"}},
 		{[]string{"fanout", "--url=http://x", "--rate=fast"}, []string{"--rate", "fast"}},
 		{[]string{"echo", "--url=http://x", "--transport=carrier-pigeon"}, []string{"carrier-pigeon"}},
 		{[]string{"echo", "--url=http://x", "--auth=secret"}, []string{"--auth"}},

@@ -24,10 +24,11 @@ func TestPublishHTTP(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct {
 			Namespace, Event string
+			All              bool
 			To               []string
 			Args             []any
 		}
-		if r.URL.Path != "/v1/emit" || r.Header.Get("Authorization") != "Bearer hush" || json.NewDecoder(r.Body).Decode(&body) != nil {
+		if r.URL.Path != "/v1/emit" || r.Header.Get("Authorization") != "Bearer hush" || json.NewDecoder(r.Body).Decode(&body) != nil || body.All == (len(body.To) > 0) {
 			t.Errorf("%s with %v", r.URL, r.Header)
 		}
 		if n++; n%10 == 0 {
@@ -41,6 +42,11 @@ func TestPublishHTTP(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	d := measure(t, with(s.url, "fanout", "--clients=4", "--rooms=1", "--rate=50/s", "--publish=http", "--publish-url="+api.URL, "--publish-key=hush")...)
+	n = 0
+	all := measure(t, with(s.url, "fanout", "--clients=4", "--rooms=0", "--rate=50/s", "--publish=http", "--publish-url="+api.URL, "--publish-key=hush")...)
+	if m := all.Messages; m.Sent < 40 || m.Lost != 0 || m.Unexpected != 0 || m.Excused != 4*(m.Sent/10) || m.Delivered != 4*m.Sent-m.Excused {
+		t.Errorf("to everybody: %+v", m)
+	}
 	m := d.Messages
 	if m.Sent < 40 || m.Lost != 0 || m.Unexpected != 0 || m.Excused != 4*(m.Sent/10) || m.Delivered != 4*m.Sent-m.Excused {
 		t.Errorf("%+v", m)
@@ -61,6 +67,10 @@ func TestPublishRedis(t *testing.T) {
 	m := measure(t, with(s.url, "fanout", "--clients=6", "--rooms=2", "--rate=50/s", "--binary=50%", "--publish=redis", "--publish-url=redis://"+server.Addr())...).Messages
 	if m.Sent < 40 || m.Lost != 0 || m.Unexpected != 0 || m.Delivered != 3*m.Sent {
 		t.Errorf("%+v", m)
+	}
+	m = measure(t, with(s.url, "fanout", "--clients=6", "--rooms=0", "--rate=50/s", "--publish=redis", "--publish-url=redis://"+server.Addr())...).Messages
+	if m.Sent < 40 || m.Lost != 0 || m.Unexpected != 0 || m.Delivered != 6*m.Sent {
+		t.Errorf("to everybody: %+v", m)
 	}
 }
 

@@ -42,13 +42,18 @@ type server struct {
 // start serves until the test ends. Nodes on the same hub are one cluster.
 func start(t testing.TB, cfg node.Config) *server {
 	t.Helper()
+	return serve(t, cfg, (*server).mount)
+}
+
+func serve(t testing.TB, cfg node.Config, mount func(s *server, ns *node.Namespace)) *server {
+	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	srv, err := node.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &server{node: srv, members: make(map[string][]*node.Socket), held: make(map[*node.Socket]node.Args)}
-	s.mount(srv.Of("/loadtest"))
+	mount(s, srv.Of("/loadtest"))
 	web := httptest.NewServer(srv)
 	s.url = web.URL
 	t.Cleanup(func() {
@@ -66,6 +71,9 @@ func (s *server) mount(ns *node.Namespace) {
 			if s.refuse != nil {
 				return s.refuse
 			}
+			s.mu.Lock()
+			s.members[everybody] = append(s.members[everybody], c)
+			s.mu.Unlock()
 			return next(ctx, c)
 		}
 	})
@@ -99,7 +107,17 @@ func (s *server) mount(ns *node.Namespace) {
 		s.say(ctx, room, a.From(1))
 		return node.None{}, nil
 	})
+	node.Handle(ns, "all", func(ctx context.Context, _ *node.Socket, a node.Args) (node.None, error) {
+		if s.drop+s.double+s.swap == 0 {
+			return node.None{}, ns.Emit(ctx, "msg", a)
+		}
+		s.say(ctx, everybody, a)
+		return node.None{}, nil
+	})
 }
+
+// everybody is the room of all.
+const everybody = "everybody"
 
 // remove takes a client out of a room, or of all.
 func (s *server) remove(c *node.Socket, room string) {

@@ -20,6 +20,11 @@ import (
 // Hooks are told what happens to sessions. They may be called by many goroutines at
 // once; those of one session, but for Event, one after the other.
 type Hooks struct {
+	// Asking: the session is open and about to ask for the namespace, whose messages it
+	// may get from now on.
+	Asking func(s *Session)
+	// Refused: that, or the connect, has not worked.
+	Refused func(s *Session)
 	// Up: the session is connected.
 	Up func(s *Session)
 	// Down: it is not any more, for whatever reason.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +32,7 @@ type Session struct {
 	node    atomic.Int32
 	began   atomic.Int64 // the attempt; µs
 	lost    atomic.Int64 // the connection, and it is not back yet; µs, 0: not
-	waits   atomic.Int64 // for the upgrade since; µs, 0: not
+	opened  atomic.Int64 // the session that is there; µs
 }
 
 func (f *Fleet) newSession(i int) (*Session, error) {
@@ -44,10 +43,19 @@ func (f *Fleet) newSession(i int) (*Session, error) {
 		return nil, err
 	}
 	s.client, s.Socket = c, c.Of(f.plan.Namespace)
-	s.Socket.SetAuthFunc(func(context.Context) (any, error) { // it is called when the session is open
-		f.hooks.Latency(s, meter.Handshake, f.Micros()-s.began.Load())
+	s.Socket.SetAuthFunc(func(context.Context) (any, error) {
+		if f.hooks.Asking != nil {
+			f.hooks.Asking(s)
+		}
 		return f.plan.Auth, nil
 	})
+	c.OnOpen(func() { // before anything is read, and before the upgrade begins
+		s.opened.Store(f.Micros())
+		f.hooks.Latency(s, meter.Handshake, s.opened.Load()-s.began.Load())
+	})
+	if s.Transport == plan.Upgrade {
+		c.OnUpgrade(func(string) { f.hooks.Latency(s, meter.Upgrade, f.Micros()-s.opened.Load()) })
+	}
 	c.OnReconnectAttempt(func(int) { s.attempt() })
 	s.Socket.OnConnect(s.connected)
 	s.Socket.OnDisconnect(s.disconnected)
@@ -157,9 +165,6 @@ func (s *Session) connected(context.Context) {
 		}
 	}
 	s.leaving.Store(false)
-	if s.Transport == plan.Upgrade {
-		s.waits.Store(now)
-	}
 	s.node.Store(f.node(s.client.SID(), s.target))
 	s.up.Store(true)
 	f.Connected.Add(1)
@@ -175,7 +180,6 @@ func (s *Session) connected(context.Context) {
 func (s *Session) disconnected(_ context.Context, d client.Disconnect) {
 	f := s.fleet
 	s.up.Store(false)
-	s.waits.Store(0)
 	f.Now.Add(-1)
 	if d.Reason != client.ReasonClient {
 		s.lost.Store(f.Micros())
@@ -194,28 +198,8 @@ func (s *Session) failed(_ context.Context, err error) {
 		s.fleet.Failed.Add(1)
 		s.fleet.Count("connect: " + reason(err))
 	}
+	if s.fleet.hooks.Refused != nil {
+		s.fleet.hooks.Refused(s)
+	}
 	s.settle()
-}
-
-// WatchUpgrades looks at the transports of sessions that upgrade, often, until ctx ends:
-// that is how exactly the latency of upgrades is known.
-func (f *Fleet) WatchUpgrades(ctx context.Context) {
-	if !slices.ContainsFunc(f.plan.Transport, func(w plan.Weighted) bool { return w.Transport == plan.Upgrade }) {
-		return
-	}
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		for _, s := range f.Running() {
-			since := s.waits.Load()
-			if since != 0 && s.client.Transport() == client.WebSocket && s.waits.CompareAndSwap(since, 0) {
-				f.hooks.Latency(s, meter.Upgrade, f.Micros()-since)
-			}
-		}
-	}
 }

@@ -37,7 +37,7 @@ type Plan struct {
 	Ramp        Duration `json:"ramp"`
 	ConnectRate Rate     `json:"connectRate"` // 0: as fast as they are accepted
 
-	Rooms      Count  `json:"rooms"`
+	Rooms      Count  `json:"rooms"`      // 0: messages go to everybody
 	PerRoom    Count  `json:"perRoom"`    // 0: each client is in one room
 	Publishers Count  `json:"publishers"` // of each room
 	Publish    string `json:"publish"`    // socket, http, redis
@@ -137,9 +137,10 @@ func (p *Plan) UsesRooms() bool {
 	})
 }
 
-// Members returns who is in each room, by the numbers of clients.
+// Members returns who is in each room, by the numbers of clients. Without rooms that is
+// everybody in one.
 func (p *Plan) Members() [][]int {
-	rooms := make([][]int, p.Rooms)
+	rooms := make([][]int, max(1, p.Rooms))
 	clients := p.Peak()
 	if p.PerRoom == 0 {
 		for c := range clients {
@@ -174,6 +175,9 @@ func (p *Plan) Load() error {
 // Split returns the share of each of n processes. Clients, rooms and rates are divided;
 // each process has rooms of its own, so that its account is complete.
 func (p *Plan) Split(n int) ([]Plan, error) {
+	if n > 1 && p.UsesRooms() && p.Rooms == 0 {
+		return nil, fmt.Errorf("rooms: 0 is for one process: what one of %d sends to everybody reaches the clients of the others, which know nothing of it", n)
+	}
 	if n < 1 || Count(n) > p.Clients || p.UsesRooms() && Count(n) > p.Rooms {
 		return nil, fmt.Errorf("%d processes need as many clients and rooms: each has rooms of its own, so that its account is complete", n)
 	}

@@ -109,8 +109,10 @@ func (p *Plan) validateTarget(c *check) {
 
 func (p *Plan) validateLoad(c *check) {
 	if p.UsesRooms() {
-		if p.Rooms < 1 {
-			c.add("rooms", "at least 1 is needed")
+		if p.Rooms < 0 {
+			c.add("rooms", "is negative")
+		} else if p.Rooms == 0 && p.PerRoom > 0 {
+			c.add("perRoom", "there are no rooms: rooms is 0, messages go to everybody")
 		} else if clients := Count(p.Peak()); p.PerRoom > clients {
 			c.add("perRoom", "%d clients cannot be in a room if there are %d", p.PerRoom, clients)
 		} else if p.PerRoom == 0 && p.Rooms > clients {
@@ -150,6 +152,8 @@ func (p *Plan) validateStage(c *check, s *Stage, at string) {
 	}
 	if ch := s.Churn; ch != nil && ch.Joins == 0 && ch.Reconnects == 0 {
 		c.add(at+".churn", "has neither joins nor reconnects")
+	} else if ch != nil && ch.Joins > 0 && p.Rooms == 0 {
+		c.add(at+".churn.joins", "there are no rooms to join: rooms is 0, so this must be 0, too")
 	}
 	if st := s.Storm; st != nil {
 		if st.Drop == 0 && st.Hook == "" {

@@ -107,7 +107,7 @@ const (
 	EchoSent     = "echoSent"     // from when it was really sent to the ack
 	Connect      = "connect"      // from the first byte to the connected socket
 	Handshake    = "handshake"    // of it, until the session was open
-	Upgrade      = "upgrade"      // from the connected socket to the WebSocket
+	Upgrade      = "upgrade"      // from the open session to the WebSocket
 	Reconnect    = "reconnect"    // from the loss of a connection to the connected socket
 	Join         = "join"         // from the request to join or leave a room to its ack
 	ScheduleLag  = "scheduleLag"  // how late messages were sent: the generator's own part

@@ -113,7 +113,7 @@ func (r *runner) undone(doc *result.Document) (reasons []string) {
 		case strings.Contains(s.Kind, "echo") && s.Messages.Answered == 0 && s.Kind == "echo":
 			reasons = append(reasons, fmt.Sprintf("stage %s: no echo was answered", s.Name))
 		case s.Kind == "fanout" && s.Messages.Expected == 0:
-			reasons = append(reasons, fmt.Sprintf("stage %s: no room had a member", s.Name))
+			reasons = append(reasons, fmt.Sprintf("stage %s: nobody was there to get one", s.Name))
 		}
 	}
 	return reasons
@@ -123,7 +123,9 @@ func (r *runner) undone(doc *result.Document) (reasons []string) {
 func (r *runner) title() string {
 	p := r.plan
 	parts := []string{fmt.Sprintf("%s  %s clients", p.Name, grouped(p.Peak()))}
-	if p.UsesRooms() {
+	if p.UsesRooms() && p.Rooms == 0 {
+		parts = append(parts, "to everybody")
+	} else if p.UsesRooms() {
 		per := int(p.PerRoom)
 		if per == 0 {
 			per = (p.Peak() + int(p.Rooms) - 1) / int(p.Rooms)

@@ -121,5 +121,8 @@ type socketOutlet struct {
 func (o *socketOutlet) ready() bool { return o.session.Up() }
 
 func (o *socketOutlet) send(_ uint32, v any) error {
+	if o.room == everybody {
+		return o.session.Socket.Emit(cancelled, "all", v)
+	}
 	return o.session.Socket.Emit(cancelled, "say", o.room, v)
 }

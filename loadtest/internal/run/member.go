@@ -17,6 +17,7 @@ type member struct {
 	receiver *ledger.Receiver
 	places   []*place // its rooms
 	flight   atomic.Int64
+	stays    atomic.Bool // it has been connected and is to come back
 
 	mu         sync.Mutex
 	publishers []*publisher // of the stage; guarded by mu
@@ -28,6 +29,10 @@ type place struct {
 	joined atomic.Bool
 	busy   atomic.Bool // leaves and joins again
 }
+
+// everybody is the name of the room of all clients of the namespace. They are in it by
+// being connected.
+const everybody = ""
 
 // makeMembers puts the sessions into rooms.
 func (r *runner) makeMembers() {
@@ -44,7 +49,11 @@ func (r *runner) makeMembers() {
 		for j, n := range numbers {
 			receivers[j] = sessions[n].Data.(*member).receiver
 		}
-		room := r.ledger.NewRoom(roomName(tag, i), receivers)
+		name := everybody
+		if r.plan.Rooms > 0 {
+			name = roomName(tag, i)
+		}
+		room := r.ledger.NewRoom(name, receivers)
 		r.rooms = append(r.rooms, room)
 		for _, n := range numbers {
 			m := sessions[n].Data.(*member)
@@ -53,8 +62,31 @@ func (r *runner) makeMembers() {
 	}
 }
 
+// asking makes the session one of everybody, which it is for the server before it hears
+// of it.
+func (r *runner) asking(s *fleet.Session) {
+	m := s.Data.(*member)
+	for _, p := range m.places {
+		if p.room.Name() == everybody {
+			p.room.Loose(m.receiver) // nobody may have told yet that the last connection is gone
+			p.room.Joining(m.receiver, r.fleet.Micros())
+		}
+	}
+}
+
+// refused takes a session that was never connected out of everybody again.
+func (r *runner) refused(s *fleet.Session) {
+	m := s.Data.(*member)
+	for _, p := range m.places {
+		if p.room.Name() == everybody && !m.stays.Load() {
+			p.room.Left(m.receiver)
+		}
+	}
+}
+
 func (r *runner) up(s *fleet.Session) {
 	m := s.Data.(*member)
+	m.stays.Store(true)
 	m.receiver.SetNode(s.Node())
 	m.mu.Lock()
 	for _, p := range m.publishers {
@@ -62,7 +94,12 @@ func (r *runner) up(s *fleet.Session) {
 	}
 	m.mu.Unlock()
 	for _, p := range m.places {
-		r.join(s, m, p)
+		if p.room.Name() == everybody {
+			p.room.Joined(m.receiver)
+			p.joined.Store(true)
+		} else {
+			r.join(s, m, p)
+		}
 	}
 	if st := r.current.Load(); st.plan.Echo != nil && st.plan.Echo.InFlight > 0 {
 		r.fill(st, s, m)
@@ -78,6 +115,9 @@ func (r *runner) down(s *fleet.Session) {
 		p.stream.Interrupted()
 	}
 	gone := s.Index >= r.fleet.Wanted()
+	if gone {
+		m.stays.Store(false)
+	}
 	for _, p := range m.places {
 		p.joined.Store(false)
 		if p.room.Loose(m.receiver); gone {

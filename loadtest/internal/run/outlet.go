@@ -66,7 +66,7 @@ type backend struct {
 	wg     sync.WaitGroup
 }
 
-// sender publishes one message and waits for the answer.
+// sender publishes one message, to a room or to everybody, and waits for the answer.
 type sender func(ctx context.Context, room string, v any) error
 
 type job struct {
@@ -137,7 +137,13 @@ func newHTTPSender(r *runner) sender {
 		if b, ok := v.([]byte); ok {
 			v = map[string][]byte{"$binary": b} // encoding/json makes it base64
 		}
-		body, err := json.Marshal(map[string]any{"namespace": r.plan.Namespace, "to": []string{room}, "event": "msg", "args": []any{v}})
+		m := map[string]any{"namespace": r.plan.Namespace, "event": "msg", "args": []any{v}}
+		if room == everybody {
+			m["all"] = true
+		} else {
+			m["to"] = []string{room}
+		}
+		body, err := json.Marshal(m)
 		if err != nil {
 			return err
 		}
@@ -199,6 +205,9 @@ func newRedisSender(r *runner) (sender, func(), error) {
 	}
 	e = e.Of(r.plan.Namespace)
 	return func(ctx context.Context, room string, v any) error {
+		if room == everybody {
+			return e.Emit(ctx, "msg", v)
+		}
 		return e.To(room).Emit(ctx, "msg", v)
 	}, func() { rdb.Close() }, nil
 }

@@ -64,7 +64,7 @@ func Run(ctx context.Context, p *plan.Plan, command []string, hooks remote.Hooks
 	}
 	r := &runner{plan: p, command: command, hooks: hooks, epoch: time.Now(), ledger: ledger.New(shards(), p.Timeout.D()), watch: newWatch()}
 	defer r.watch.stop()
-	f, err := fleet.New(p, r.epoch, fleet.Hooks{Up: r.up, Down: r.down, Event: r.event, Latency: r.latency})
+	f, err := fleet.New(p, r.epoch, fleet.Hooks{Asking: r.asking, Refused: r.refused, Up: r.up, Down: r.down, Event: r.event, Latency: r.latency})
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,6 @@ func (r *runner) run(ctx context.Context) (*result.Document, error) {
 	var wg sync.WaitGroup
 	ramp := r.begin(&plan.Stage{Name: "ramp", Duration: r.plan.Ramp}, false)
 	wg.Go(func() { r.everySecond(background) })
-	wg.Go(func() { r.fleet.WatchUpgrades(background) })
 
 	err := r.ramp(ctx, ramp)
 	if err == nil {
