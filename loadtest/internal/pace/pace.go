@@ -7,6 +7,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/fanwire/fanwire/loadtest/internal/alarm"
 )
 
 // Schedule is the slots of an open loop. It is not safe for concurrent use.
@@ -15,12 +17,14 @@ type Schedule struct {
 	rng *rand.Rand
 	at  float64
 	n   int64
+
+	alarm func(context.Context) *alarm.Alarm
 }
 
 // NewSchedule makes one with rate slots a second: evenly spaced, or with the random
 // distances of a Poisson process. The same seed gives the same slots.
 func NewSchedule(rate float64, poisson bool, seed uint64) *Schedule {
-	s := &Schedule{gap: float64(time.Second) / rate}
+	s := &Schedule{gap: float64(time.Second) / rate, alarm: alarm.New}
 	if poisson {
 		s.rng = rand.New(rand.NewPCG(seed, 0x66616e77697265))
 	}
@@ -41,39 +45,21 @@ func (s *Schedule) Next() time.Duration {
 // as soon as possible after it. It blocks, and returns when length has passed and all
 // slots were met, or ctx has ended: then missed tells how many slots have passed by.
 func (s *Schedule) Run(ctx context.Context, begin time.Time, length time.Duration, fire func(slot time.Time)) (missed int64) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	clock := s.alarm(ctx)
+	defer clock.Close()
 	for {
 		at := s.Next()
 		if at >= length {
-			wait(ctx, timer, begin.Add(length))
+			clock.Wait(begin.Add(length))
 			return 0
 		}
 		slot := begin.Add(at)
-		if !wait(ctx, timer, slot) {
+		if !clock.Wait(slot) {
 			for end := min(length, time.Since(begin)); at < end; at = s.Next() {
 				missed++
 			}
 			return missed
 		}
 		fire(slot)
-	}
-}
-
-// wait returns at a time; false if ctx has ended.
-func wait(ctx context.Context, timer *time.Timer, at time.Time) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	d := time.Until(at)
-	if d <= 0 {
-		return true
-	}
-	timer.Reset(d)
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -3,6 +3,7 @@
 package watch
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"runtime/metrics"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/fanwire/fanwire/loadtest/internal/alarm"
 	"github.com/fanwire/fanwire/loadtest/internal/result"
 )
 
@@ -20,7 +22,7 @@ const probeEvery = 10 * time.Millisecond
 // Self watches this process: processor time, the lag of a timer, pauses of the garbage
 // collector, memory. Its methods are safe for concurrent use.
 type Self struct {
-	stop chan struct{}
+	stop context.CancelFunc
 	done chan struct{}
 
 	mu      sync.Mutex // guards the fields below
@@ -38,20 +40,17 @@ type Self struct {
 
 // NewSelf begins to watch. It starts a goroutine, which Stop ends.
 func NewSelf() *Self {
-	s := &Self{stop: make(chan struct{}), done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Self{stop: cancel, done: make(chan struct{})}
 	s.Begin()
 	s.second = processorTime()
-	go s.probe()
+	go s.probe(ctx)
 	return s
 }
 
 // Stop ends the watch.
 func (s *Self) Stop() {
-	select {
-	case <-s.stop:
-	default:
-		close(s.stop)
-	}
+	s.stop()
 	<-s.done
 }
 
@@ -77,17 +76,12 @@ func (s *Self) End() {
 }
 
 // probe sleeps and looks how much longer it was.
-func (s *Self) probe() {
+func (s *Self) probe(ctx context.Context) {
 	defer close(s.done)
-	t := time.NewTimer(probeEvery)
-	defer t.Stop()
+	clock := alarm.New(ctx)
+	defer clock.Close()
 	due := time.Now().Add(probeEvery)
-	for {
-		select {
-		case <-s.stop:
-			return
-		case <-t.C:
-		}
+	for clock.Wait(due) {
 		now := time.Now()
 		s.mu.Lock()
 		// What fell into the lag would have been late, too.
@@ -96,7 +90,6 @@ func (s *Self) probe() {
 		}
 		s.mu.Unlock()
 		due = now.Add(probeEvery)
-		t.Reset(probeEvery)
 	}
 }
 
