@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 
@@ -137,6 +138,12 @@ func execute(e *environment, p *plan.Plan, err error, machine *machineFlags, out
 		return &exit{exitUsage, err}
 	}
 	command := redactArgs(e.args)
+	ctx, end := context.WithCancelCause(e.ctx)
+	defer end(nil)
+	led := *e // whose context --abort can end
+	led.ctx = ctx
+	e = &led
+	finish.end, finish.alone = end, len(machine.Agents) == 0 && machine.Processes <= 1
 	switch {
 	case len(machine.Agents) > 0:
 		doc, err := machine.agentFlags.lead(e, p, command, finish.snapshot)

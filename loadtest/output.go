@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fanwire/fanwire/loadtest/internal/live"
+	"github.com/fanwire/fanwire/loadtest/internal/remote"
 	"github.com/fanwire/fanwire/loadtest/internal/report"
 	"github.com/fanwire/fanwire/loadtest/internal/result"
 	"github.com/fanwire/fanwire/loadtest/internal/watch"
@@ -21,6 +23,7 @@ type outputFlags struct {
 	HDR       string   `name:"hdr" group:"Output" help:"Write the distributions to this file, as a log of HdrHistogram." placeholder:"FILE" type:"path"`
 	HTML      string   `name:"html" group:"Output" help:"Write a report with plots to this file." placeholder:"FILE" type:"path"`
 	Threshold []string `group:"Rules" help:"What must hold, or the exit code is 3: delivery.ratio==1, latency.p99<50ms, connect.errors<0.1%; repeatable." placeholder:"RULE" sep:"none"`
+	Abort     bool     `group:"Rules" help:"End the test as soon as a threshold is broken for good, with exit code 3."`
 	Scrape    []string `group:"Nodes" help:"Metrics of a node, looked at once a second: http://node1:3001/metrics; repeatable." placeholder:"URL" sep:"none"`
 	PID       []int    `name:"pid" group:"Nodes" help:"Process of a server on this machine, looked at once a second. Without it, those that listen at a --url of this machine." placeholder:"PID"`
 }
@@ -33,6 +36,13 @@ type output struct {
 	view  *live.View
 	files map[report.Format]*os.File
 	nodes *watch.Nodes // nil until the run begins
+
+	// Of --abort, for the goroutine that shows snapshots and, after it, who writes the result.
+	end     context.CancelCauseFunc // ends the run
+	alone   bool                    // one generator: its percentiles are those of the test
+	phase   string                  // of the last snapshot
+	aborted string                  // why
+	broken  string                  // the rule
 }
 
 // open checks what can be checked before the test: files can be written, rules be read.
@@ -44,6 +54,9 @@ func (o *outputFlags) open(e *environment) (*output, error) {
 			return nil, fmt.Errorf("--threshold: %w", err)
 		}
 		out.rules = append(out.rules, rule)
+	}
+	if o.Abort && len(o.Threshold) == 0 {
+		return nil, errors.New("--abort: there is no --threshold that could end the test")
 	}
 	for _, f := range []struct {
 		flag, path string
@@ -83,19 +96,57 @@ func (o *output) snapshot(s live.Snapshot) {
 		s.Thresholds = o.soFar(&s)
 		o.view.Show(s)
 	}
+	o.check(&s)
+}
+
+// check ends the run if --abort wants it. In the cooldown it is over anyway.
+func (o *output) check(s *live.Snapshot) {
+	over := o.alone && s.Phase != o.phase && o.phase != "" && o.phase != "ramp" && o.phase != "warmup"
+	o.phase = s.Phase
+	if !o.Abort || o.aborted != "" || s.Phase == "cooldown" {
+		return
+	}
+	d := certain(s)
+	for _, rule := range o.rules {
+		if t, broken := rule.Broken(d, over); broken {
+			o.broken, o.aborted = t.Expression, fmt.Sprintf("%s: %s after %v", t.Expression, t.Show(), s.Elapsed.Round(100*time.Millisecond))
+			o.end(remote.ErrAborted)
+			return
+		}
+	}
+}
+
+// certain has the figures of a run that is not over that the rest cannot take back.
+func certain(s *live.Snapshot) *result.Document {
+	c := &s.Certain
+	return &result.Document{
+		Connections: result.Connections{Attempts: c.Attempts, Failed: c.Failed, Disconnected: c.Disconnected, Reconnected: c.Reconnected},
+		Messages: result.Messages{
+			Sent: c.Sent, Skipped: c.Skipped, Answered: c.Answered, Unanswered: c.Unanswered,
+			Expected: c.Delivered + c.Lost, Delivered: c.Delivered, Lost: c.Lost,
+			Duplicated: c.Duplicated, OutOfOrder: c.OutOfOrder, Unexpected: c.Unexpected,
+		},
+		Errors: c.Kinds, Latencies: latencies(s),
+	}
+}
+
+// latencies are those of a run that is not over.
+func latencies(s *live.Snapshot) map[string]result.Latency {
+	all := make(map[string]result.Latency, len(s.Latencies))
+	for name, q := range s.Latencies {
+		all[name] = result.Latency{
+			Count: 1, P50: q.P50.Microseconds(), P90: q.P90.Microseconds(), P99: q.P99.Microseconds(), P999: q.P999.Microseconds(), Max: q.Max.Microseconds(),
+		}
+	}
+	return all
 }
 
 // soFar holds the rules against a run that is not over, as far as its figures are known.
 // What is under way is not lost yet.
 func (o *output) soFar(s *live.Snapshot) (list []live.Rule) {
-	d := &result.Document{Latencies: make(map[string]result.Latency)}
+	d := &result.Document{Latencies: latencies(s)}
 	d.Messages = result.Messages{
 		Expected: s.Expected, Delivered: s.Expected - s.Lost, Lost: s.Lost, Duplicated: s.Duplicated, OutOfOrder: s.OutOfOrder,
-	}
-	for name, q := range s.Latencies {
-		d.Latencies[name] = result.Latency{
-			Count: 1, P50: q.P50.Microseconds(), P90: q.P90.Microseconds(), P99: q.P99.Microseconds(), P999: q.P999.Microseconds(), Max: q.Max.Microseconds(),
-		}
 	}
 	for i, rule := range o.rules {
 		name := o.Threshold[i]
@@ -129,6 +180,8 @@ func (o *output) done(doc *result.Document, err error) error {
 		return err
 	case doc.Interrupted:
 		return &exit{code: exitInterrupted}
+	case doc.Aborted != "":
+		return &exit{code: exitThreshold}
 	case len(doc.Invalid) > 0:
 		return &exit{code: exitInvalid}
 	}
@@ -141,7 +194,14 @@ func (o *output) done(doc *result.Document, err error) error {
 func (o *output) write(doc *result.Document) error {
 	doc.Judge()
 	for _, rule := range o.rules {
-		doc.Thresholds = append(doc.Thresholds, rule.Check(doc))
+		t := rule.Check(doc)
+		if t.Expression == o.broken { // what has come after its time does not mend it
+			t.OK = false
+		}
+		doc.Thresholds = append(doc.Thresholds, t)
+	}
+	if !doc.Interrupted {
+		doc.Aborted = o.aborted
 	}
 	summary(o, doc)
 	var errs []error
@@ -182,6 +242,9 @@ func summary(o *output, d *result.Document) {
 	}
 	if d.Interrupted {
 		p("interrupted")
+	}
+	if d.Aborted != "" {
+		p("ENDED EARLY  %s", d.Aborted)
 	}
 	if len(d.Invalid) > 0 {
 		p("NOT VALID    %s", strings.Join(d.Invalid, "; "))

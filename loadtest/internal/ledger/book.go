@@ -113,6 +113,17 @@ func (b *Book) Missing() (n int64) {
 	return n
 }
 
+// Overdue counts what members should have by now, at a time in µs of the run, of the
+// messages that were under way for the ledger's grace or longer. While it is called about
+// once a second it knows them to a second; it is for one goroutine.
+func (b *Book) Overdue(now int64) (n int64) {
+	for _, st := range b.all() {
+		end := st.past(now, now-b.ledger.grace)
+		st.forMembers(func(s *slot, at *seat) { n += s.overdue(end, at) })
+	}
+	return n
+}
+
 func (st *Stream) open() (lost, excused int64) {
 	end := st.next.Load()
 	st.forMembers(func(s *slot, at *seat) {

@@ -76,6 +76,24 @@ func (g *gaps) has(seq uint32) bool {
 	return ok && g.pieces[i].words[seq%pieceBits/64]&(1<<(seq%64)) != 0
 }
 
+// below counts the sequences below end.
+func (g *gaps) below(end uint32) (n int64) {
+	for i := range g.pieces {
+		first := uint64(g.pieces[i].index) * pieceBits
+		for j, w := range g.pieces[i].words {
+			from := first + uint64(j)*64
+			switch {
+			case from >= uint64(end):
+				return n
+			case from+64 > uint64(end):
+				w &= 1<<(uint64(end)-from) - 1
+			}
+			n += int64(bits.OnesCount64(w))
+		}
+	}
+	return n
+}
+
 func (g *gaps) count() (n int64) {
 	for i := range g.pieces {
 		for _, w := range g.pieces[i].words {

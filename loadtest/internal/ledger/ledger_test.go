@@ -396,3 +396,43 @@ func BenchmarkReceived(b *testing.B) {
 		i++
 	}
 }
+
+// What is late becomes overdue, and nothing else does: not what is under way, what was
+// sent before a join, or what is excused.
+func TestOverdue(t *testing.T) {
+	l := New(1, time.Second)
+	all := []*Receiver{l.NewReceiver(0), l.NewReceiver(1)}
+	room := l.NewRoom("r", all)
+	b := l.NewBook()
+	st := b.NewStream(room)
+	room.Joining(all[0], 0)
+	room.Joined(all[0])
+	send := func() Header { return Header{Stream: st.ID, Seq: st.Publish()} }
+	for range 600 { // more than a piece of a set
+		send()
+	}
+	if n := b.Overdue(1e6); n != 0 {
+		t.Errorf("%d overdue at once", n)
+	}
+	room.Joining(all[1], 1e6)
+	room.Joined(all[1])
+	last := send()
+	all[0].Received(last, 1e6, 0) // the 600 were passed by
+	if n := b.Overdue(1.5e6); n != 0 {
+		t.Errorf("%d overdue after half the time", n)
+	}
+	if n := b.Overdue(2e6); n != 600 {
+		t.Errorf("%d overdue, want 600", n)
+	}
+	all[0].Received(Header{Stream: st.ID, Seq: 17}, 2e6, 0)
+	if n := b.Overdue(2.5e6); n != 600 { // one of them has come, and the last one is overdue at the other
+		t.Errorf("%d overdue, want 600", n)
+	}
+	room.Loose(all[1])
+	if n := b.Overdue(3e6); n != 599 {
+		t.Errorf("%d overdue, want 599: who is away is excused", n)
+	}
+	if b, _ := b.Close(); b.Lost != 599 || b.Excused != 1 {
+		t.Errorf("%+v", b)
+	}
+}

@@ -118,6 +118,17 @@ func (s *slot) excuse(seq uint32, m *seat) {
 	}
 }
 
+// overdue counts what has not come of the messages below end, and is not excused.
+func (s *slot) overdue(end uint32, m *seat) (n int64) {
+	if s.more != nil {
+		n = s.more.missing.below(end)
+	}
+	if s.next < end && m.nominal && m.firm {
+		n += int64(end - s.next)
+	}
+	return n
+}
+
 // open counts what has not come, if end messages were sent.
 func (s *slot) open(end uint32, m *seat) (lost, excused int64) {
 	if s.more != nil {

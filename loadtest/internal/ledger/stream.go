@@ -18,6 +18,26 @@ type Stream struct {
 
 	// Guarded by the room's lock.
 	expected int64
+
+	marks []moment // of Book.Overdue, for who calls it
+}
+
+// moment is how many messages there were at a time, in µs of the run.
+type moment struct {
+	at  int64
+	end uint32
+}
+
+// past notes how far the stream is now, and returns how far it was before.
+func (st *Stream) past(now, before int64) (end uint32) {
+	st.marks = append(st.marks, moment{now, st.next.Load()})
+	n := 0
+	for n < len(st.marks) && st.marks[n].at <= before {
+		end = st.marks[n].end
+		n++
+	}
+	st.marks = st.marks[max(0, n-1):]
+	return end
 }
 
 // NewStream begins a stream in the book.

@@ -25,6 +25,9 @@ type Snapshot struct {
 	Lost                     int64 // of these, given up
 	Duplicated, OutOfOrder   int64
 
+	// Certain is what only grows, for rules that can end the run.
+	Certain Certain
+
 	// Latencies by the names of package result, of the measured time so far.
 	Latencies map[string]Quantiles
 	// History has the last 60 seconds, oldest first.
@@ -51,4 +54,37 @@ type Past struct {
 type Rule struct {
 	Expression string
 	OK         bool
+}
+
+// Certain is what the rest of a run cannot take back: of messages in the measured time,
+// of connections and errors since the begin.
+type Certain struct {
+	Sent, Skipped, Answered, Unanswered         int64
+	Delivered, Lost                             int64 // Lost: was under way for the plan's timeout
+	Duplicated, OutOfOrder, Unexpected          int64
+	Attempts, Failed, Disconnected, Reconnected int64
+	Kinds                                       map[string]int64 // of errors
+}
+
+// Add adds what is certain at another generator.
+func (c *Certain) Add(o *Certain) {
+	c.Sent += o.Sent
+	c.Skipped += o.Skipped
+	c.Answered += o.Answered
+	c.Unanswered += o.Unanswered
+	c.Delivered += o.Delivered
+	c.Lost += o.Lost
+	c.Duplicated += o.Duplicated
+	c.OutOfOrder += o.OutOfOrder
+	c.Unexpected += o.Unexpected
+	c.Attempts += o.Attempts
+	c.Failed += o.Failed
+	c.Disconnected += o.Disconnected
+	c.Reconnected += o.Reconnected
+	for kind, n := range o.Kinds {
+		if c.Kinds == nil {
+			c.Kinds = make(map[string]int64)
+		}
+		c.Kinds[kind] += n
+	}
 }

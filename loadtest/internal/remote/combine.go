@@ -13,6 +13,7 @@ import (
 func combine(all []live.Snapshot) live.Snapshot {
 	sum := all[0]
 	sum.ByNode = maps.Clone(sum.ByNode)
+	sum.Certain.Kinds = maps.Clone(sum.Certain.Kinds)
 	sum.Latencies = maps.Clone(sum.Latencies)
 	sum.History = slices.Clone(sum.History)
 	sum.Invalid = slices.Clone(sum.Invalid)
@@ -31,6 +32,7 @@ func add(sum, s *live.Snapshot) {
 		}
 		sum.ByNode[node] += n
 	}
+	sum.Certain.Add(&s.Certain)
 	sum.Reconnects += s.Reconnects
 	sum.Errors += s.Errors
 	sum.Sent += s.Sent

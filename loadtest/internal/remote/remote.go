@@ -6,7 +6,8 @@
 //	worker: {"ready":true}          its clients are connected
 //	leader: {"go":true}             all are; the measured part begins
 //	worker: {"snapshot":...}        each second
-//	leader: {"stop":true}           if the test is to end early; also when the leader is gone
+//	leader: {"stop":true}           if the test is to end early; also when the leader is gone.
+//	                                With "abort": because of a threshold, so that nobody waits
 //	worker: {"document":...}, perhaps with an "error", and the end
 package remote
 
@@ -30,7 +31,11 @@ type Order struct {
 	Command []string   `json:"command,omitempty"` // the command line, without secrets
 	Go      bool       `json:"go,omitempty"`
 	Stop    bool       `json:"stop,omitempty"`
+	Abort   bool       `json:"abort,omitempty"` // with Stop
 }
+
+// ErrAborted is the cause of the end of a test's context when a threshold has ended it.
+var ErrAborted = errors.New("a threshold was broken")
 
 // Report is a line from a worker.
 type Report struct {
@@ -68,8 +73,8 @@ const maxLine = 256 << 20
 // it to out. It returns when the test is over. code gives the exit code of an error.
 // When in ends, the test does.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, run Run, code func(error) int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	lines := bufio.NewReaderSize(in, 64<<10)
 	first, err := next[Order](lines)
 	if err != nil || first.Plan == nil {
@@ -80,8 +85,12 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, run Run, code func(
 		started := false
 		for {
 			o, err := next[Order](lines)
+			if err == nil && o.Stop && o.Abort {
+				cancel(ErrAborted)
+				continue
+			}
 			if err != nil || o.Stop {
-				cancel()
+				cancel(nil)
 				return
 			}
 			if o.Go && !started {
@@ -158,7 +167,7 @@ func Lead(ctx context.Context, workers []Worker, parts []plan.Plan, command []st
 			return l.docs, fmt.Errorf("%s: %w", w.Name, err)
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { l.toAll(Order{Stop: true}) })
+	stop := context.AfterFunc(ctx, func() { l.toAll(Order{Stop: true, Abort: context.Cause(ctx) == ErrAborted}) })
 	defer stop()
 	var wg sync.WaitGroup
 	for i := range workers {

@@ -25,7 +25,7 @@ func HTML(w io.Writer, d *result.Document) error {
 	}
 	var b bytes.Buffer // so that nothing is written if anything is wrong
 	err := page.Execute(&b, map[string]any{
-		"D": d, "Verdict": verdict(d), "Good": len(d.Invalid) == 0 && !d.Interrupted && len(d.Failed()) == 0,
+		"D": d, "Verdict": verdict(d), "Good": len(d.Invalid) == 0 && !d.Interrupted && d.Aborted == "" && len(d.Failed()) == 0,
 		"Tiles": tiles(d), "Plots": plots(d), "Tables": tables(d), "Plan": plan.String(),
 		"Started": d.Started.UTC().Format("2006-01-02 15:04 UTC"),
 	})

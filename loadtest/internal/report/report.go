@@ -145,6 +145,8 @@ func span(seconds float64) string {
 // verdict says in a line whether the result holds.
 func verdict(d *result.Document) string {
 	switch failed := len(d.Failed()); {
+	case d.Aborted != "":
+		return "ended early: a threshold was broken"
 	case len(d.Invalid) > 0:
 		return "not valid"
 	case d.Interrupted:

@@ -63,6 +63,9 @@ func runTable(d *result.Document) table {
 	}
 	add("scenario", "%s", d.Scenario)
 	add("result", "%s", verdict(d))
+	if d.Aborted != "" {
+		add("ended early", "%s", d.Aborted)
+	}
 	for _, reason := range d.Invalid {
 		add("not valid", "%s", reason)
 	}

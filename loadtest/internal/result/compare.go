@@ -113,6 +113,9 @@ func comparable(a, b *Document) (notes []string) {
 		if d.Interrupted {
 			notes = append(notes, which+" was interrupted")
 		}
+		if d.Aborted != "" {
+			notes = append(notes, which+" was ended early: "+d.Aborted)
+		}
 		for _, reason := range d.Invalid {
 			notes = append(notes, which+" is not valid: "+reason)
 		}

@@ -41,6 +41,8 @@ type Document struct {
 
 	Thresholds  []Threshold `json:"thresholds,omitempty"`
 	Interrupted bool        `json:"interrupted,omitempty"`
+	// Aborted says which threshold has ended the run early (--abort), and when.
+	Aborted string `json:"aborted,omitempty"`
 	// Invalid says why the figures cannot be trusted: the generator was the bottleneck, or
 	// could not do what was asked. Empty: they can.
 	Invalid []string `json:"invalid,omitempty"`

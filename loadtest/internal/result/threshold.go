@@ -13,6 +13,7 @@ import (
 type Rule struct {
 	Expression string
 	figure     *Figure
+	sign       string
 	compare    func(a, b float64) bool
 	value      float64
 }
@@ -40,7 +41,7 @@ func ParseRule(expression string) (*Rule, error) {
 	rest := expression[at:]
 	for _, c := range comparisons {
 		if text, ok := strings.CutPrefix(rest, c.sign); ok {
-			r.compare, rest = c.ok, strings.TrimSpace(text)
+			r.sign, r.compare, rest = c.sign, c.ok, strings.TrimSpace(text)
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -33,14 +34,14 @@ func (r *runner) latencies(l *ledger.Latencies, set *meter.Set) map[string]resul
 }
 
 // document closes all books and writes down what happened.
-func (r *runner) document(interrupted bool) *result.Document {
+func (r *runner) document(ctx context.Context) *result.Document {
 	info := buildinfo.Read()
 	f := r.fleet
 	kinds, _ := f.Errors()
 	doc := &result.Document{
 		Format: result.Format, Tool: result.Tool{Version: info.Version, Revision: info.Revision, Go: info.Go},
 		CommandLine: r.command, Started: r.epoch.UTC(), Elapsed: time.Since(r.epoch).Seconds(), Seed: r.plan.Seed,
-		Scenario: r.plan.Name, Plan: r.plan.Redacted(), Errors: kinds, Interrupted: interrupted,
+		Scenario: r.plan.Name, Plan: r.plan.Redacted(), Errors: kinds, Interrupted: interrupted(ctx),
 		Connections: result.Connections{
 			Asked: int64(r.plan.Peak()), Peak: f.Peak.Load(), Attempts: f.Attempts.Load(), Connected: f.Connected.Load(), Failed: f.Failed.Load(),
 			Disconnected: f.Disconnected.Load(), Reconnected: f.Reconnected.Load(), Recovered: f.Recovered.Load(),
@@ -64,7 +65,9 @@ func (r *runner) document(interrupted bool) *result.Document {
 	}
 	doc.Latencies = r.latencies(&lat, &set)
 	doc.Generators = []result.Generator{r.watch.generator(doc.Messages.Delivered + doc.Messages.Answered)}
-	doc.Invalid = r.undone(doc)
+	if ctx.Err() == nil {
+		doc.Invalid = undone(doc)
+	}
 	return doc
 }
 
@@ -102,10 +105,7 @@ func (r *runner) addStage(doc *result.Document, st *stage, lat *ledger.Latencies
 }
 
 // undone says what the run could not do although it was asked to.
-func (r *runner) undone(doc *result.Document) (reasons []string) {
-	if doc.Interrupted {
-		return nil
-	}
+func undone(doc *result.Document) (reasons []string) {
 	for _, s := range doc.Stages {
 		switch {
 		case (strings.Contains(s.Kind, "echo") || strings.Contains(s.Kind, "fanout")) && s.Messages.Sent == 0:

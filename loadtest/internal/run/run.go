@@ -114,7 +114,7 @@ func (r *runner) run(ctx context.Context) (*result.Document, error) {
 	stop()
 	wg.Wait()
 	r.second() // the rest
-	doc := r.document(ctx.Err() != nil)
+	doc := r.document(ctx)
 	r.fleet.Close()
 	if ctx.Err() != nil {
 		err = nil // the document says it
@@ -177,7 +177,7 @@ func (r *runner) cooldown(ctx context.Context) {
 	st := r.begin(&plan.Stage{Name: "cooldown"}, false)
 	limit := r.plan.Timeout.D()
 	least := r.plan.Cooldown.D()
-	if ctx.Err() != nil { // somebody waits for the prompt
+	if interrupted(ctx) { // somebody waits for the prompt
 		limit, least = min(limit, time.Second), 0
 	}
 	begin := time.Now()
@@ -188,6 +188,11 @@ func (r *runner) cooldown(ctx context.Context) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	st.finish(r)
+}
+
+// interrupted tells whether somebody has ended the test, and not a threshold.
+func interrupted(ctx context.Context) bool {
+	return ctx.Err() != nil && context.Cause(ctx) != remote.ErrAborted
 }
 
 // quiet tells whether nothing is awaited any more.

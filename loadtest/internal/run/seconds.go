@@ -24,6 +24,7 @@ type totals struct {
 	sent, delivered, answered, duplicated, outOfOrder, errors int64
 
 	due, lost int64 // of the measured stages, without what is under way
+	certain   live.Certain
 }
 
 // everySecond looks at the run once a second until ctx ends.
@@ -108,6 +109,7 @@ func (r *runner) look(recent *ledger.Latencies, recentSet *meter.Set) (t totals)
 			lost := b.Lost + st.book.Missing()
 			t.lost += lost
 			t.due += b.Delivered + lost
+			t.certain.Add(st.certain(&b, r.fleet.Micros()))
 			r.series.lat.Same.Add(&ls.Same)
 			r.series.lat.Cross.Add(&ls.Cross)
 			r.series.lat.Unknown.Add(&ls.Unknown)
@@ -116,6 +118,15 @@ func (r *runner) look(recent *ledger.Latencies, recentSet *meter.Set) (t totals)
 		st.closeIfOver(r.plan.Timeout.D())
 	}
 	return t
+}
+
+// certain is what the rest of the run cannot change in the stage's figures.
+func (st *stage) certain(b *ledger.Balance, now int64) *live.Certain {
+	return &live.Certain{
+		Sent: b.Sent + st.sent.Load(), Skipped: st.skipped.Load(), Answered: st.answered.Load(), Unanswered: st.failed.Load(),
+		Delivered: b.Delivered, Lost: b.Lost + st.book.Overdue(now),
+		Duplicated: b.Duplicated, OutOfOrder: b.OutOfOrder, Unexpected: b.Unexpected,
+	}
 }
 
 // closeIfOver closes the book when its last messages have had their time.
@@ -140,14 +151,17 @@ func (r *runner) snapshot(s *result.Second, t *totals, recent *meter.Set) live.S
 		Delivered: float64(t.delivered), DeliveredRate: float64(s.Delivered) / span,
 		Answered: float64(t.answered), AnsweredRate: float64(s.Answered) / span,
 		Expected: t.due, Lost: t.lost, Duplicated: t.duplicated, OutOfOrder: t.outOfOrder,
-		Latencies: make(map[string]live.Quantiles),
-		CPU:       s.CPU, Cores: r.watch.cores(), LagP99: r.watch.lagP99(), GCPauseMax: r.watch.gcPauseMax(),
+		Certain: t.certain, Latencies: make(map[string]live.Quantiles),
+		CPU: s.CPU, Cores: r.watch.cores(), LagP99: r.watch.lagP99(), GCPauseMax: r.watch.gcPauseMax(),
 	}
 	for name, h := range r.named(&r.series.lat, &r.series.set) {
 		if h.Count() > 0 {
 			snap.Latencies[name] = quantiles(h)
 		}
 	}
+	c := &snap.Certain
+	c.Attempts, c.Failed, c.Disconnected, c.Reconnected = r.fleet.Attempts.Load(), r.fleet.Failed.Load(), r.fleet.Disconnected.Load(), r.fleet.Reconnected.Load()
+	c.Kinds, _ = r.fleet.Errors()
 	snap.Invalid = doubts(&snap)
 	for _, past := range seconds[max(0, len(seconds)-60):] {
 		snap.History = append(snap.History, live.Past{P99: time.Duration(past.P99) * time.Microsecond, Delivered: float64(past.Delivered)})
