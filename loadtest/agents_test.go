@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,8 +76,13 @@ func TestAgents(t *testing.T) {
 	if g := d.Generators; len(g) != 2 || g[0].Name != a || g[1].Name != b || g[0].Clock <= 0 {
 		t.Errorf("%+v", g)
 	}
-	if d.Connections.Connected != 12 || d.Latencies[result.Delivery].Count != d.Messages.Delivered || !strings.Contains(string(compact(t, d.Plan)), `"clients":"12"`) && !strings.Contains(string(d.Plan), "12") {
-		t.Errorf("%+v %s", d.Connections, d.Plan)
+	if d.Connections.Connected != 12 || d.Latencies[result.Delivery].Count != d.Messages.Delivered {
+		t.Errorf("%+v, %d latencies", d.Connections, d.Latencies[result.Delivery].Count)
+	}
+	for _, want := range []string{`"clients":"12"`, `"rooms":"4"`, `"rate":"40/s"`, `"parts":1`} { // of the whole, and not of a part
+		if plan := compact(t, d.Plan); !strings.Contains(plan, want) {
+			t.Errorf("%s is not in the plan %s", want, plan)
+		}
 	}
 	wrong := filepath.Join(t.TempDir(), "wrong")
 	if err := os.WriteFile(wrong, []byte("another token of some length"), 0o600); err != nil {
@@ -114,5 +121,95 @@ func TestAgentIsStopped(t *testing.T) {
 	o := try(t, t.Context(), with(s.url, "echo", "--clients=4", "--rate=20/s", "--duration=10m", "--agents="+a+","+b, "--agent-token-file="+token)...)
 	if o.code == exitOK || o.doc != nil && !o.doc.Interrupted && len(o.doc.Invalid) == 0 {
 		t.Errorf("exit code %d, %+v", o.code, o.doc)
+	}
+}
+
+// between passes what goes to and from an address, until it is cut.
+func between(t *testing.T, address string) (here string, cut func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var conns []net.Conn
+	isCut := false
+	keep := func(c net.Conn) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if !isCut {
+			conns = append(conns, c)
+		} else {
+			c.Close()
+		}
+		return !isCut
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", address)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			if keep(in) && keep(out) {
+				wg.Go(func() { _, _ = io.Copy(in, out) })
+				wg.Go(func() { _, _ = io.Copy(out, in) })
+			}
+		}
+	})
+	cut = func() {
+		l.Close()
+		mu.Lock()
+		isCut = true
+		for _, c := range conns {
+			c.Close()
+		}
+		mu.Unlock()
+		wg.Wait()
+	}
+	t.Cleanup(cut)
+	return l.Addr().String(), cut
+}
+
+// An agent whose connection breaks ends the test of all. The result has the others'
+// part, says which one is missing, and is not valid; the agent is free again.
+func TestAgentVanishes(t *testing.T) {
+	s := start(t, node.Config{})
+	token := tokenFile(t)
+	a, _, _ := startAgent(t, token)
+	b, said, _ := startAgent(t, token)
+	far, cut := between(t, b)
+	go func() { // ends with the test at the latest
+		for t.Context().Err() == nil && s.echoes.Load() < 50 { // well in the test: they are of both
+			<-time.After(5 * time.Millisecond)
+		}
+		cut()
+	}()
+	o := try(t, t.Context(), with(s.url, "echo", "--clients=4", "--rate=50/s", "--duration=10m", "--agents="+a+","+far, "--agent-token-file="+token)...)
+	if o.code != exitFailed || !strings.Contains(o.stderr, "agent "+far+": ended without a result") {
+		t.Errorf("exit code %d: %s", o.code, o.stderr)
+	}
+	if d := o.doc; d == nil || !strings.Contains(strings.Join(d.Invalid, "\n"), "agent "+far+" was lost: its part is missing") || len(d.Generators) != 1 || d.Generators[0].Name != a || d.Connections.Connected != 2 || d.Messages.Answered == 0 {
+		t.Errorf("%+v", d)
+	}
+	if !strings.Contains(o.stdout, "NOT VALID") {
+		t.Errorf("%s", o.stdout)
+	}
+	for end := time.Now().Add(patience); !strings.Contains(said.String(), "the test of"); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the agent goes on without a coordinator: " + said.String())
+		}
+	}
+	var d *result.Document
+	for end := time.Now().Add(patience); d == nil && time.Now().Before(end); { // it says so a moment before it is free
+		d = try(t, t.Context(), with(s.url, "echo", "--clients=2", "--rate=20/s", "--agents="+b, "--agent-token-file="+token)...).doc
+	}
+	if d == nil || d.Messages.Answered == 0 || len(d.Generators) != 1 {
+		t.Errorf("%+v", d)
 	}
 }
