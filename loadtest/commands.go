@@ -7,6 +7,7 @@ import (
 
 	"github.com/fanwire/fanwire/loadtest/internal/plan"
 	"github.com/fanwire/fanwire/loadtest/internal/remote"
+	"github.com/fanwire/fanwire/loadtest/internal/result"
 	"github.com/fanwire/fanwire/loadtest/internal/run"
 )
 
@@ -147,14 +148,19 @@ func execute(e *environment, p *plan.Plan, err error, machine *machineFlags, out
 	switch {
 	case len(machine.Agents) > 0:
 		doc, err := machine.agentFlags.lead(e, p, command, finish.snapshot)
-		if doc != nil {
-			doc.Plan = p.Redacted()
-		}
-		return finish.done(doc, err)
+		return finish.done(whole(doc, p), err)
 	case machine.Processes > 1:
 		doc, err := lead(e, p, machine.Processes, command, finish.snapshot)
-		return finish.done(doc, err)
+		return finish.done(whole(doc, p), err)
 	}
 	doc, err := run.Run(e.ctx, p, command, remote.Hooks{Snapshot: finish.snapshot})
 	return finish.done(doc, err)
+}
+
+// whole gives a merged result the plan of the test, instead of that of a part.
+func whole(doc *result.Document, p *plan.Plan) *result.Document {
+	if doc != nil {
+		doc.Plan = p.Redacted()
+	}
+	return doc
 }

@@ -280,6 +280,9 @@ func TestProcesses(t *testing.T) {
 	if len(d.Generators) != 2 || d.Connections.Connected != 20 || d.Latencies[result.Delivery].Count != d.Messages.Delivered {
 		t.Errorf("%d generators, %+v", len(d.Generators), d.Connections)
 	}
+	if plan := compact(t, d.Plan); !strings.Contains(plan, `"clients":"20"`) || !strings.Contains(plan, `"rate":"100/s"`) || !strings.Contains(plan, `"parts":1`) {
+		t.Errorf("this is not the plan of the whole test: %s", plan)
+	}
 	o := try(t, t.Context(), with("http://127.0.0.1:1", "echo", "--processes=2")...)
 	if o.code != exitTarget || !strings.Contains(o.stderr, "http://127.0.0.1:1") {
 		t.Errorf("exit code %d", o.code)
