@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -242,6 +243,22 @@ func TestStorm(t *testing.T) {
 	}
 	if m := d.Messages; m.Lost != 0 || m.Duplicated != 0 || m.Unexpected != 0 {
 		t.Errorf("%+v", m)
+	}
+}
+
+// What is sent to those who are away is in the account, as excused, and is shown.
+func TestStormWithTraffic(t *testing.T) {
+	s := start(t, node.Config{})
+	o := try(t, t.Context(), with(s.url, "storm", "--clients=20", "--rooms=2", "--publishers=5", "--rate=200/s", "--drop=50%", "--after=500ms", "--duration=4s", "--threshold=delivery.ratio==1")...)
+	if o.doc == nil || o.code != exitOK && o.code != exitInvalid {
+		t.Fatalf("exit code %d", o.code)
+	}
+	m := o.doc.Messages
+	if m.Excused == 0 || m.Lost != 0 || m.Duplicated != 0 || m.Unexpected != 0 || m.Expected != m.Delivered+m.Excused || !o.doc.Thresholds[0].OK {
+		t.Errorf("%+v", m)
+	}
+	if want := fmt.Sprintf("lost 0, excused %d,", m.Excused); !strings.Contains(o.stdout, want) {
+		t.Errorf("%q is not in %s", want, o.stdout)
 	}
 }
 

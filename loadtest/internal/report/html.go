@@ -42,6 +42,14 @@ type tile struct {
 	Bad               bool
 }
 
+// excused is what stands behind the number of deliveries that were due.
+func excused(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return ", " + number(float64(n)) + " excused"
+}
+
 func tiles(d *result.Document) []tile {
 	var list []tile
 	list = append(list, tile{Name: "connections", Value: number(float64(d.Connections.Peak)), Note: fmt.Sprintf("%s failed", number(float64(d.Connections.Failed))), Bad: d.Connections.Failed > 0})
@@ -50,7 +58,7 @@ func tiles(d *result.Document) []tile {
 	if m.Expected > 0 {
 		list = append(list,
 			tile{Name: "deliveries per second", Value: rate(m.Delivered), Note: rate(m.Sent) + " messages sent"},
-			tile{Name: "lost", Value: number(float64(m.Lost)), Note: "of " + number(float64(m.Expected-m.Excused)) + " deliveries", Bad: m.Lost > 0},
+			tile{Name: "lost", Value: number(float64(m.Lost)), Note: "of " + number(float64(m.Expected-m.Excused)) + " deliveries" + excused(m.Excused), Bad: m.Lost > 0},
 			tile{
 				Name: "duplicated", Value: number(float64(m.Duplicated)), Note: number(float64(m.OutOfOrder)) + " out of order",
 				Bad: m.Duplicated > 0 || m.OutOfOrder > 0,

@@ -123,6 +123,30 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// What was excused is said wherever it is said what was lost.
+func TestExcused(t *testing.T) {
+	d := sample()
+	d.Messages.Expected += 7654321
+	d.Messages.Excused += 7654321
+	stage := result.Stage{Name: "calm", Kind: "fanout", Seconds: 60}
+	stage2 := stage
+	stage2.Name, stage2.Messages.Excused = "storm", 54321
+	d.Stages = []result.Stage{stage, stage2}
+	for f, want := range map[Format][]string{
+		AsText: {"7,654,321", "54,321", "99.99999583%"}, AsMarkdown: {"| excused | 7,654,321 |", "54,321"}, AsHTML: {"of 24,000,000 deliveries, 7,654,321 excused", "54,321"},
+	} {
+		var b bytes.Buffer
+		if err := Write(&b, d, f); err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range want {
+			if !strings.Contains(b.String(), one) {
+				t.Errorf("%q is not in the report as %s", one, f)
+			}
+		}
+	}
+}
+
 // The page loads nothing and runs nothing, whatever a document has in it; its pictures
 // are well-formed.
 func TestHTMLIsAlone(t *testing.T) {

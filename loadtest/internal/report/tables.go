@@ -128,7 +128,10 @@ func messageTable(d *result.Document) table {
 		add("deliveries expected", m.Expected, true)
 		add("delivered", m.Delivered, true)
 		add("lost", m.Lost, false)
-		add("excused: the receiver was away", m.Excused, false)
+		add("excused", m.Excused, false)
+		if due := m.Expected - m.Excused; due > 0 {
+			t.Rows = append(t.Rows, []string{"delivered, without the excused", result.Share.Show(float64(m.Delivered) / float64(due)), ""})
+		}
 		add("duplicated", m.Duplicated, false)
 		add("out of order", m.OutOfOrder, false)
 		add("unexpected", m.Unexpected, false)
@@ -154,12 +157,12 @@ func latencyTable(title string, all map[string]result.Latency) table {
 }
 
 func stageTable(d *result.Document) table {
-	t := table{Title: "Stages", Head: []string{"stage", "seconds", "sent", "delivered", "lost", "answered", "p50 ms", "p99 ms", "max ms"}}
+	t := table{Title: "Stages", Head: []string{"stage", "seconds", "sent", "delivered", "lost", "excused", "answered", "p50 ms", "p99 ms", "max ms"}}
 	for i := range d.Stages {
 		s := &d.Stages[i]
 		l := s.Latencies[(&result.Document{Latencies: s.Latencies}).Main()]
 		t.Rows = append(t.Rows, []string{
-			s.Name, number(s.Seconds), number(float64(s.Messages.Sent)), number(float64(s.Messages.Delivered)), number(float64(s.Messages.Lost)),
+			s.Name, number(s.Seconds), number(float64(s.Messages.Sent)), number(float64(s.Messages.Delivered)), number(float64(s.Messages.Lost)), number(float64(s.Messages.Excused)),
 			number(float64(s.Messages.Answered)), ms(float64(l.P50)), ms(float64(l.P99)), ms(float64(l.Max)),
 		})
 	}
