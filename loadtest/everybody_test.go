@@ -50,7 +50,7 @@ func TestEverybody(t *testing.T) {
 func TestEverybodyChanges(t *testing.T) {
 	nodes := gateways(t, 2)
 	for name, args := range map[string][]string{
-		"churn":  {"churn", "--clients=16", "--joins=0", "--reconnects=20/s", "--away=50ms", "--duration=3s"},
+		"churn":  {"churn", "--clients=16", "--joins=0", "--reconnects=20/s", "--away=500ms", "--duration=3s"},
 		"storm":  {"storm", "--clients=16", "--after=200ms", "--duration=3s"},
 		"stages": {"fanout", "--stages=500ms:4,500ms:16,500ms:16,500ms:3"},
 	} {

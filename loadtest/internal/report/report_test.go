@@ -147,6 +147,23 @@ func TestExcused(t *testing.T) {
 	}
 }
 
+// A run that a threshold has ended says so first, whatever else is to be said.
+func TestAborted(t *testing.T) {
+	d := sample()
+	d.Aborted, d.Invalid = "delivery.lost==0: 3 after 12s", []string{"the generator lagged"}
+	for _, f := range []Format{AsText, AsMarkdown, AsHTML} {
+		var b bytes.Buffer
+		if err := Write(&b, d, f); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"ended early: a threshold was broken", d.Aborted, "the generator lagged"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%q is not in the report as %s", want, f)
+			}
+		}
+	}
+}
+
 // The page loads nothing and runs nothing, whatever a document has in it; its pictures
 // are well-formed.
 func TestHTMLIsAlone(t *testing.T) {
