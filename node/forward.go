@@ -191,21 +191,18 @@ func (f *forwarder) askOnce(d adapter.Directory, known []byte) []byte {
 	ctx, cancel := context.WithTimeout(f.srv.starting, secretTimeout)
 	defer cancel()
 	secret, err := d.Secret(ctx, known)
-	switch {
-	case err == nil && known != nil && bytes.Equal(secret, known):
-		return known
-	case err == nil:
+	changed := err == nil && (known == nil || !bytes.Equal(secret, known))
+	if changed {
 		err = f.setSecret(secret)
 	}
 	switch {
-	case err == nil && known != nil:
-		f.srv.log.Warn("the cluster has another secret: Redis had lost it")
-	case err == nil:
-	case known == nil && f.srv.starting.Err() == nil:
+	case err != nil && known == nil && f.srv.starting.Err() == nil:
 		f.srv.log.Warn("asking for the cluster's secret", "error", err)
 		return nil
-	default: // it is away, which others tell
+	case err != nil: // it is away, which others tell
 		return known
+	case changed && known != nil:
+		f.srv.log.Warn("the cluster has another secret: Redis had lost it")
 	}
 	return secret
 }
