@@ -1,6 +1,7 @@
 package alarm
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -29,7 +30,9 @@ func (t *timerFile) wait(d time.Duration) {
 		time.Sleep(min(d, time.Millisecond))
 		return
 	}
-	_, _ = t.file.Read(t.buf[:]) // an error is the end of the wait, or tried again
+	if _, err := t.file.Read(t.buf[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		time.Sleep(min(d, time.Millisecond)) // and tried again, not in a hurry
+	}
 }
 
 func (t *timerFile) wake() { _ = t.file.SetReadDeadline(time.Unix(1, 0)) }
