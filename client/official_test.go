@@ -59,6 +59,7 @@ func TestOfficial(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			s, rec := dialPeer(t, servers[m.server], m)
 			checkAll(t, s, rec, m)
+			checkRetries(t, servers[m.server], m)
 			checkEnds(t, s, rec, []end{
 				{"close session", ReasonTransportClose}, // SIO-X-09
 				{"bad packet", ReasonParseError},        // SIO-X-13

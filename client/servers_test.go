@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fanwire/fanwire/protocol/msgpack"
 )
@@ -134,6 +135,22 @@ func checkBurst(t *testing.T, s *Socket, rec *recorder) {
 	_ = s.Emit(testContext(t), "burst", 500)
 	for i := range 500 {
 		rec.want(t, fmt.Sprintf("n[%d]", i))
+	}
+}
+
+// checkRetries has events acked one after the other, and all of them arrive once.
+func checkRetries(t *testing.T, address string, m mode) {
+	m.options.Retries, m.options.AckTimeout = 3, 2*time.Minute
+	s, rec := dialPeer(t, address, m)
+	checkHello(t, rec)
+	for i := range 20 {
+		_ = s.Emit(testContext(t), "echo", i)
+	}
+	if got, err := Call[int](testContext(t), s, "echo", 20); err != nil || got != 20 {
+		t.Error(got, err)
+	}
+	for i := range 21 {
+		rec.want(t, fmt.Sprintf("echoed[%d]", i))
 	}
 }
 
