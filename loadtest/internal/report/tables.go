@@ -195,6 +195,8 @@ func nodeTable(d *result.Document) table {
 
 func nodeName(n *result.Node) string {
 	switch {
+	case n.Name != "" && n.PID > 0:
+		return fmt.Sprintf("%s (%d)", n.Name, n.PID)
 	case n.Name != "":
 		return n.Name
 	case n.URL != "":

@@ -160,7 +160,7 @@ type Second struct {
 // Node is what a server says of itself (--scrape), or what /proc says of it.
 type Node struct {
 	URL     string       `json:"url"`
-	Name    string       `json:"name,omitempty"`
+	Name    string       `json:"name,omitempty"` // as it calls itself; of a process, its program's
 	Version string       `json:"version,omitempty"`
 	PID     int          `json:"pid,omitempty"` // if it is on this machine
 	Samples []NodeSample `json:"samples"`

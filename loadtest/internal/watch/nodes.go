@@ -56,8 +56,8 @@ func WatchNodes(started time.Time, metrics []string, pids []int) (*Nodes, error)
 	}
 	for _, pid := range pids {
 		n.follow(ctx, result.Node{PID: pid}, func(context.Context) (sample, error) {
-			s, err := process(pid)
-			return sample{NodeSample: s}, err
+			name, s, err := process(pid)
+			return sample{NodeSample: s, node: name}, err
 		})
 	}
 	return n, nil

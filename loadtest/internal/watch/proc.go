@@ -40,20 +40,21 @@ func system() string {
 	return name
 }
 
-// process looks at a process of this machine.
-func process(pid int) (result.NodeSample, error) {
+// process looks at a process of this machine. The name is that of its program.
+func process(pid int) (name string, _ result.NodeSample, _ error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
-		return result.NodeSample{}, fmt.Errorf("process %d: %w", pid, err)
+		return "", result.NodeSample{}, fmt.Errorf("process %d: %w", pid, err)
 	}
 	// The name is in parentheses and may have anything in it.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 22 {
-		return result.NodeSample{}, fmt.Errorf("process %d: its state cannot be read", pid)
+	begin, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	fields := strings.Fields(string(stat[end+1:]))
+	if len(fields) < 22 || begin < 0 || begin > end {
+		return "", result.NodeSample{}, fmt.Errorf("process %d: its state cannot be read", pid)
 	}
 	number := func(i int) float64 { v, _ := strconv.ParseFloat(fields[i], 64); return v }
-	return result.NodeSample{
+	return string(stat[begin+1 : end]), result.NodeSample{
 		CPU:      (number(11) + number(12)) / ticks,
 		Resident: number(21) * float64(os.Getpagesize()),
 	}, nil

@@ -144,7 +144,7 @@ func TestNodes(t *testing.T) {
 	if !strings.Contains(nodes[1].Error, "404") || strings.Contains(fmt.Sprint(nodes), "secret") {
 		t.Errorf("%+v", nodes)
 	}
-	if s := nodes[3].Samples[0]; s.Resident < 1<<20 || nodes[3].PID != os.Getpid() {
+	if s := nodes[3].Samples[0]; s.Resident < 1<<20 || nodes[3].PID != os.Getpid() || nodes[3].Name == "" {
 		t.Errorf("%+v", nodes[3])
 	}
 	if calls.Load() != after {
