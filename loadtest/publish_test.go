@@ -11,7 +11,9 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/adapter/redis"
+	"github.com/fanwire/fanwire/adapter/redis/redistest"
 	"github.com/fanwire/fanwire/loadtest/internal/plan"
 	"github.com/fanwire/fanwire/node"
 )
@@ -58,19 +60,39 @@ func TestPublishHTTP(t *testing.T) {
 
 func TestPublishRedis(t *testing.T) {
 	server := miniredis.RunT(t)
-	rdb := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	publishRedis(t, classic, server.Addr(), "")
+}
+
+// miniredis has no sharded channels.
+func TestPublishRedisWires(t *testing.T) {
+	server := redistest.Start(t)
+	for wire, adapter := range map[string]wireOf{
+		"classic": classic,
+		"sharded": func(c goredis.UniversalClient) adapter.Factory { return redis.NewShardedAdapter(c, redis.Config{}) },
+		"streams": func(c goredis.UniversalClient) adapter.Factory {
+			return redis.NewStreamsAdapter(c, redis.StreamsConfig{})
+		},
+	} {
+		t.Run(wire, func(t *testing.T) { publishRedis(t, adapter, server.Addr, "?wire="+wire) })
+	}
+}
+
+type wireOf func(goredis.UniversalClient) adapter.Factory
+
+func classic(c goredis.UniversalClient) adapter.Factory { return redis.NewAdapter(c, redis.Config{}) }
+
+func publishRedis(t *testing.T, wire wireOf, addr, query string) {
+	rdb := goredis.NewClient(&goredis.Options{Addr: addr})
 	t.Cleanup(func() { _ = rdb.Close() })
-	s := start(t, node.Config{Adapter: redis.NewAdapter(rdb, redis.Config{})})
+	s := start(t, node.Config{Adapter: wire(rdb)})
 	if err := s.node.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m := measure(t, with(s.url, "fanout", "--clients=6", "--rooms=2", "--rate=50/s", "--binary=50%", "--publish=redis", "--publish-url=redis://"+server.Addr())...).Messages
-	if m.Sent < 40 || m.Lost != 0 || m.Unexpected != 0 || m.Delivered != 3*m.Sent {
-		t.Errorf("%+v", m)
-	}
-	m = measure(t, with(s.url, "fanout", "--clients=6", "--rooms=0", "--rate=50/s", "--publish=redis", "--publish-url=redis://"+server.Addr())...).Messages
-	if m.Sent < 40 || m.Lost != 0 || m.Unexpected != 0 || m.Delivered != 6*m.Sent {
-		t.Errorf("to everybody: %+v", m)
+	for rooms, receivers := range map[string]int64{"2": 3, "0": 6} { // 0: to everybody
+		m := measure(t, with(s.url, "fanout", "--clients=6", "--rooms="+rooms, "--rate=50/s", "--binary=50%", "--publish=redis", "--publish-url=redis://"+addr+query)...).Messages
+		if m.Sent < 40 || m.Lost != 0 || m.Unexpected != 0 || m.Delivered != receivers*m.Sent {
+			t.Errorf("%s rooms: %+v", rooms, m)
+		}
 	}
 }
 
