@@ -105,7 +105,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	register(srv)
-	ln, err := listener.New(listener.Config{Handler: routes(srv, o.drainStatus)})
+	ln, err := listener.New(listener.Config{Handler: routes(srv, o.drainStatus), Shed: true})
 	if err != nil {
 		return err
 	}

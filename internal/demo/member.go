@@ -53,6 +53,7 @@ func startMember(id string, cfg Config, slots *listener.Slots) (_ *member, err e
 	m.front, err = listener.New(listener.Config{
 		Handler: http.HandlerFunc(m.serveHTTP),
 		Slots:   slots,
+		Shed:    true,
 		Logger:  log,
 		// The balancer's word counts.
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},

@@ -50,6 +50,7 @@ func (g *Gateway) makePorts(cfg *config.Config, conns connections) error {
 		TrustUnix:      unix,
 		UnixMode:       fs.FileMode(mode),
 		Exempt:         g.isNode,
+		Shed:           true,
 		Logger:         g.log,
 	}
 	if err := g.addPort(clientsRole, cfg.Listen.Address, clients, &cfg.Listen.TLS, cfg.Listen.HTTP2); err != nil {

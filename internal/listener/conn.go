@@ -31,6 +31,7 @@ type conn struct {
 	// Guarded by the server's mutex.
 	counts         netip.Addr // for which [addresses] count it
 	hijacked, gone bool
+	newer, older   *conn
 }
 
 // tracked is what net/http is given, but for HTTP/2.
@@ -42,8 +43,8 @@ type tracked interface {
 // newConn wraps nc, for which a slot was acquired, and a place for an address if
 // that is valid.
 func newConn(nc net.Conn, s *Server, counts netip.Addr) *conn {
-	s.connOpened()
 	c := &conn{netConn: nc.(netConn), s: s, owned: true, counts: counts}
+	s.connOpened(c)
 	if s.cfg.TLS == nil {
 		c.guard = new(framing)
 	}

@@ -10,28 +10,59 @@ import (
 
 const (
 	guardPeriod = 250 * time.Millisecond
-	// maxShare is how much of the memory limit may be in use before new
-	// connections are refused, in percent (HRD-75).
-	maxShare = 80
+	// How much of the memory limit may be in use, in percent (HRD-75), before new
+	// connections are refused, and before the newest are closed.
+	refuseShare = 80
+	shedShare   = 90
+	// shedPart of the connections are closed at a time, shedPeriod apart at least.
+	shedPart   = 16
+	shedPeriod = time.Second
 	// staleAfter is how old a garbage collection may be when its count decides.
 	staleAfter = 5 * time.Second
 )
 
-// scarce tells whether too much of a limit is in use.
-func scarce(used, limit int64) bool { return used > limit/100*maxShare }
+// above tells whether more than a share of a limit is in use.
+func above(share, used, limit int64) bool { return used > limit/100*share }
 
-// watchMemory sets short as long as memory is scarce, until done is closed. It is
-// the one goroutine that writes it.
+// watchMemory sets short as long as memory is scarce, until done is closed, and sheds
+// connections while it is very scarce. It is the one goroutine that does.
 func (s *Server) watchMemory(done <-chan struct{}) {
 	tick := time.NewTicker(guardPeriod)
 	defer tick.Stop()
+	var shed time.Time // last
 	for {
-		s.short.Store(scarce(s.memory()))
+		used, limit := s.memory()
+		if s.cfg.Shed && above(shedShare, used, limit) && time.Since(shed) >= shedPeriod {
+			runtime.GC() // what the last ones had is free by now
+			if used, limit = s.memory(); above(shedShare, used, limit) {
+				s.shedNewest()
+				shed = time.Now()
+			}
+		}
+		s.short.Store(above(refuseShare, used, limit))
 		select {
 		case <-tick.C:
 		case <-done:
 			return
 		}
+	}
+}
+
+// shedNewest closes the newest connections: those that have been served for long are
+// less likely to be an attack, and are not what memory suddenly lacks for.
+func (s *Server) shedNewest() {
+	s.mu.Lock()
+	victims := make([]*conn, 0, (s.open+shedPart-1)/shedPart)
+	for c := s.newest; c != nil && len(victims) < cap(victims); c = c.older {
+		victims = append(victims, c)
+	}
+	s.mu.Unlock()
+	for _, c := range victims {
+		_ = c.Close()
+	}
+	if len(victims) > 0 {
+		s.shed.Add(uint64(len(victims)))
+		s.warn("listener: the newest connections are closed: memory is scarce", "closed", len(victims))
 	}
 }
 
@@ -63,7 +94,7 @@ func (g *memoryGauge) read() (used, limit int64) {
 	if m.cycles != g.cycles || g.since.IsZero() {
 		g.cycles, g.since = m.cycles, time.Now()
 	}
-	if scarce(m.held, limit) && time.Since(g.since) >= staleAfter {
+	if above(refuseShare, m.held, limit) && time.Since(g.since) >= staleAfter {
 		runtime.GC()
 		m = readMemory()
 		g.cycles, g.since = m.cycles, time.Now()

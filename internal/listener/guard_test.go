@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -50,6 +51,52 @@ func TestRefusesWhenMemoryIsScarce(t *testing.T) {
 	}
 }
 
+// HRD-75: over 90 % the newest connections are closed, a few at a time, and the others
+// are served.
+func TestShedsTheNewest(t *testing.T) {
+	var used atomic.Int64
+	s := newServer(t, Config{Shed: true})
+	s.memory = func() (int64, int64) { return used.Load(), 1000 }
+	s.watches = true
+	if err := s.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, s) })
+	const request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	conns := make([]net.Conn, shedPart+1)
+	for i := range conns {
+		conns[i] = dial(t, s)
+		send(t, conns[i], request)
+		if res, _ := answer(t, conns[i]); res.StatusCode != http.StatusOK {
+			t.Fatal(res.Status)
+		}
+	}
+	used.Store(900)
+	eventually(t, "memory is scarce", s.short.Load)
+	if st := s.Stats(); st.Shed != 0 || st.Open != shedPart+1 {
+		t.Errorf("90 %% in use: %+v", st)
+	}
+	used.Store(901)
+	eventually(t, "two are closed", func() bool { return s.Stats().Shed >= 2 })
+	used.Store(0)
+	for _, c := range conns[shedPart-1:] {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("one of the newest is open")
+		}
+	}
+	eventually(t, "memory suffices", func() bool { return !s.short.Load() })
+	st := s.Stats()
+	if st.Open != shedPart+1-int64(st.Shed) {
+		t.Errorf("%+v", st)
+	}
+	for _, c := range conns[:st.Open] {
+		send(t, c, request)
+		if res, _ := answer(t, c); res.StatusCode != http.StatusOK {
+			t.Errorf("an old connection: %s", res.Status)
+		}
+	}
+}
+
 // limitMemory sets a limit until the end of the test.
 func limitMemory(t *testing.T, limit int64) {
 	t.Helper()
@@ -87,7 +134,7 @@ func TestGarbageIsNotInUse(t *testing.T) {
 	limitMemory(t, before.held+before.held/10) // over 80 %
 	g := memoryGauge{cycles: before.cycles, since: time.Now().Add(-staleAfter)}
 	used, limit := g.read()
-	if used > before.used-size/2 || scarce(used, limit) {
+	if used > before.used-size/2 || above(refuseShare, used, limit) {
 		t.Errorf("%d of %d in use, before %d", used, limit, before.used)
 	}
 	if g.cycles == before.cycles {

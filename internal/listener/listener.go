@@ -66,6 +66,9 @@ type Config struct {
 	TrustUnix bool
 	// UnixMode are the permissions of a unix socket that Start makes. 0 means 0660.
 	UnixMode fs.FileMode
+	// Shed has the newest connections closed while more than 90 % of the memory limit
+	// are in use: one of 16 each second.
+	Shed bool
 	// TLS turns TLS on; nil means plain HTTP. A client has ReadHeaderTimeout for
 	// the handshake.
 	TLS *TLS
@@ -124,6 +127,7 @@ type Stats struct {
 	Open         int64  // connections now, hijacked ones included
 	Accepted     uint64 // connections taken
 	Refused      uint64 // connections turned away for lack of a slot or of memory
+	Shed         uint64 // connections closed for lack of memory
 	PerAddress   uint64 // connections and requests turned away since their address had its share
 	AcceptErrors uint64 // accepts that failed
 	TLSErrors    uint64 // handshakes that failed
@@ -148,11 +152,12 @@ type Server struct {
 
 	short                                   atomic.Bool // memory is scarce (HRD-75)
 	accepted, refused, acceptErrors, panics atomic.Uint64
-	tooMany, tlsErrors                      atomic.Uint64
+	tooMany, tlsErrors, shed                atomic.Uint64
 	warned                                  atomic.Int64 // time of the last warning, since began
 
 	mu       sync.Mutex // guards the fields below
 	open     int64
+	newest   *conn              // the older ones follow
 	fresh    map[*conn]struct{} // connections that have not sent a request yet
 	stopping bool
 	idle     chan struct{} // closed when stopping and open is 0
@@ -278,6 +283,7 @@ func (s *Server) Stats() Stats {
 		Open:         s.open,
 		Accepted:     s.accepted.Load(),
 		Refused:      s.refused.Load(),
+		Shed:         s.shed.Load(),
 		PerAddress:   s.tooMany.Load(),
 		AcceptErrors: s.acceptErrors.Load(),
 		TLSErrors:    s.tlsErrors.Load(),
@@ -344,17 +350,35 @@ func (s *Server) closeIdleLocked() {
 	}
 }
 
-func (s *Server) connOpened() {
+func (s *Server) connOpened(c *conn) {
 	s.accepted.Add(1)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.open++
-	s.mu.Unlock()
+	if c.older = s.newest; c.older != nil {
+		c.older.newer = c
+	}
+	s.newest = c
+}
+
+// unlinkLocked takes a connection out of the list from the newest to the oldest.
+func (s *Server) unlinkLocked(c *conn) {
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		s.newest = c.older
+	}
+	if c.older != nil {
+		c.older.newer = c.newer
+	}
+	c.newer, c.older = nil, nil
 }
 
 func (s *Server) connClosed(c *conn) {
 	s.slots.release()
 	s.mu.Lock()
 	s.open--
+	s.unlinkLocked(c)
 	c.gone = true
 	counts := c.counts
 	s.closeIdleLocked()

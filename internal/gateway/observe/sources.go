@@ -149,6 +149,7 @@ var listenerMetrics = []metric[[]namedListener]{
 	gauges("fanwire_listener_connections", "Connections that are open, by listener.", "listener", eachListener(func(l namedListener) float64 { return float64(l.Open) })),
 	counters("fanwire_listener_accepted_total", "Connections that were taken.", "listener", eachListener(func(l namedListener) float64 { return float64(l.Accepted) })),
 	counters("fanwire_listener_refused_total", "Connections that were turned away because there were too many or memory was scarce.", "listener", eachListener(func(l namedListener) float64 { return float64(l.Refused) })),
+	counters("fanwire_listener_shed_total", "Connections, the newest ones, that were closed because memory was scarce.", "listener", eachListener(func(l namedListener) float64 { return float64(l.Shed) })),
 	counters("fanwire_listener_per_address_refused_total", "Connections, and requests that trusted proxies brought, that were turned away because their address had its share.", "listener", eachListener(func(l namedListener) float64 { return float64(l.PerAddress) })),
 	counters("fanwire_listener_tls_errors_total", "TLS handshakes that failed.", "listener", eachListener(func(l namedListener) float64 { return float64(l.TLSErrors) })),
 	counters("fanwire_listener_accept_errors_total", "Connections that the operating system could not give us.", "listener", eachListener(func(l namedListener) float64 { return float64(l.AcceptErrors) })),
