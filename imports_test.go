@@ -76,6 +76,8 @@ var picture = map[string][]string{
 	"internal/emitcmd":  {"adapter/redis"},
 	"internal/servecmd": {"internal/gateway", "internal/gateway/config", "internal/gateway/identity", "internal/buildinfo"},
 
+	"internal/clustertest": {"client", "node", "adapter", "protocol/socketio"}, // what clients of a cluster see, for the tests of all three
+
 	".":            {"internal/demo", "internal/emitcmd", "internal/servecmd", "internal/buildinfo"},
 	"docs":         {}, // examples only
 	"loadtest":     {"client", "loadtest/...", "internal/buildinfo"},
@@ -87,6 +89,7 @@ var picture = map[string][]string{
 // internal/leaktest; a package's tests may import the package.
 var testsMay = []string{
 	"client", "node", "adapter", "adapter/adaptertest", "adapter/redis", "adapter/redis/redistest", "internal/listener",
+	"internal/clustertest",
 	"protocol/...",
 }
 
