@@ -178,6 +178,24 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
+// What the warm-up has in flight goes on in the measured part.
+func TestClosedLoopAcrossStages(t *testing.T) {
+	s := start(t, node.Config{})
+	s.node.Of("/loadtest").UseEvent(func(next node.EventFunc) node.EventFunc {
+		return func(ctx context.Context, s *node.Socket, e node.Event) error {
+			time.Sleep(20 * time.Millisecond) // all is in flight at any moment
+			return next(ctx, s, e)
+		}
+	})
+	d := measure(t, with(s.url, "echo", "--clients=3", "--in-flight=4", "--warmup=300ms")...)
+	if m := d.Messages; m.Answered < 12 || m.Unanswered != 0 {
+		t.Errorf("echo: %+v", m)
+	}
+	if p50 := d.Latencies[result.Echo].P50; p50 < 60_000 { // one waits for three others
+		t.Errorf("an echo took %d µs: there were fewer than 4 in flight", p50)
+	}
+}
+
 // The closed loop does not stand still because messages are lost.
 func TestClosedLoopWithLoss(t *testing.T) {
 	s := start(t, node.Config{})

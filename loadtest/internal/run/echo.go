@@ -29,6 +29,7 @@ func (r *runner) echoes(ctx context.Context, st *stage, seed uint64) {
 			if m := s.Data.(*member); !s.Up() || m.flight.Load() >= maxFlight {
 				st.skipped.Add(1)
 			} else {
+				m.flight.Add(1)
 				r.echo(st, s, m, slot.Sub(r.epoch).Microseconds())
 			}
 		})
@@ -43,36 +44,40 @@ func (r *runner) echoes(ctx context.Context, st *stage, seed uint64) {
 	<-ctx.Done()
 }
 
-// fill brings a client's echoes in flight to what the stage wants.
+// fill brings a client's echoes in flight to what the stage wants. Those of the stage
+// before count.
 func (r *runner) fill(st *stage, s *fleet.Session, m *member) {
-	for range int64(st.plan.Echo.InFlight) - m.flight.Load() {
-		if st.over.Load() {
+	for !st.over.Load() {
+		n := m.flight.Load()
+		if n >= int64(st.plan.Echo.InFlight) {
 			return
 		}
-		r.echo(st, s, m, r.fleet.Micros())
+		if m.flight.CompareAndSwap(n, n+1) && !r.echo(st, s, m, r.fleet.Micros()) {
+			return
+		}
 	}
 }
 
-// echo sends one that is due at slot.
-func (r *runner) echo(st *stage, s *fleet.Session, m *member, slot int64) {
+// echo sends one that is due at slot, and is counted in m.flight. It tells whether that
+// was possible.
+func (r *runner) echo(st *stage, s *fleet.Session, m *member, slot int64) bool {
 	now := r.fleet.Micros()
 	st.board.Record(s.Index, meter.ScheduleLag, now-slot)
 	v, size := r.payload(ledger.Header{Slot: slot, Delay: now - slot})
 	st.sent.Add(1)
 	st.sentBytes.Add(int64(size))
-	m.flight.Add(1)
 	err := s.Socket.EmitAck(context.Background(), "echo", func(_ client.Args, err error) {
 		m.flight.Add(-1)
-		if err != nil {
+		if err == nil {
+			arrived := r.fleet.Micros()
+			st.answered.Add(1)
+			st.board.Record(s.Index, meter.Echo, arrived-slot)
+			st.board.Record(s.Index, meter.EchoSent, arrived-now)
+		} else {
 			st.failed.Add(1)
-			return
 		}
-		arrived := r.fleet.Micros()
-		st.answered.Add(1)
-		st.board.Record(s.Index, meter.Echo, arrived-slot)
-		st.board.Record(s.Index, meter.EchoSent, arrived-now)
-		if st.plan.Echo.InFlight > 0 && !st.over.Load() {
-			r.echo(st, s, m, arrived)
+		if now := r.current.Load(); now.plan.Echo != nil && now.plan.Echo.InFlight > 0 && s.Up() {
+			r.fill(now, s, m)
 		}
 	}, v)
 	if err != nil {
@@ -80,4 +85,5 @@ func (r *runner) echo(st *stage, s *fleet.Session, m *member, slot int64) {
 		st.failed.Add(1)
 		r.fleet.Count("echo: " + err.Error())
 	}
+	return err == nil
 }
