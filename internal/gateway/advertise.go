@@ -27,7 +27,7 @@ func (g *Gateway) servePeers(w http.ResponseWriter, r *http.Request) {
 // advertise tells the other nodes where they reach this one, unless that is
 // configured, or there are none.
 func (g *Gateway) advertise(cfg *config.Config) error {
-	if cfg.Node.Advertise != "" || g.broker.embedded != nil {
+	if cfg.Node.Advertise != "" || g.broker.embedded != nil || cfg.Redis.Adapter == "none" {
 		return nil
 	}
 	port := tcpAddr(g.ports.find(peersRole))

@@ -158,10 +158,12 @@ func clientTLS(caFile, certFile, keyFile, serverName string) (*tls.Config, error
 	return c, nil
 }
 
-// adapter is the one that is configured.
+// adapter is the one that is configured, nil for none.
 func (b *broker) adapter(cfg *config.Redis, log *slog.Logger) (adapter.Factory, error) {
 	common := redis.Config{Key: cfg.Prefix, Logger: log}
 	switch cfg.Adapter {
+	case "none":
+		return nil, nil
 	case "", "classic":
 		return redis.NewAdapter(b.client, common), nil
 	case "sharded":
@@ -174,7 +176,7 @@ func (b *broker) adapter(cfg *config.Redis, log *slog.Logger) (adapter.Factory, 
 			MaxLen:     cfg.StreamLength,
 		}), nil
 	}
-	return nil, fmt.Errorf("redis.adapter: %q is none of classic, sharded, streams", cfg.Adapter)
+	return nil, fmt.Errorf("redis.adapter: %q is none of classic, sharded, streams, none", cfg.Adapter)
 }
 
 // start starts the embedded Redis.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,33 @@ func TestNoConfiguration(t *testing.T) {
 	}
 	if !strings.HasPrefix(g.url("redis"), "redis://127.0.0.1:") || !log.has("embedded Redis serves this node alone") {
 		t.Error(log.String())
+	}
+}
+
+// A node alone does without an adapter, and all that goes through one ends at once.
+func TestNoAdapter(t *testing.T) {
+	redis := miniredis.RunT(t)
+	heard := make(chan string, 10)
+	g := start(t, testConfig(withRules, func(c *config.Config) {
+		c.Redis.Addresses, c.Redis.Adapter = []string{redis.Addr()}, "none"
+		c.SocketIO.Recovery = time.Minute
+	}))
+	g.dial("/", client.Options{}, hears("say", heard))
+	g.must("/v1/emit", `{"all":true,"event":"say","args":["by the API"]}`, "key-1")
+	g.must("/v1/emit", `{"all":true,"event":"say","args":["by the API"]}`, "key-1") // is answered as before
+	if got := next(t, heard); got != "by the API" {
+		t.Error(got)
+	}
+	other := g.dial("/", client.Options{})
+	if _, err := client.Call[any](t.Context(), other, "say", "relayed"); err != nil {
+		t.Error(err)
+	}
+	if got := next(t, heard); got != "relayed" {
+		t.Error(got)
+	}
+	g.must("/v1/server-emit", `{"event":"hello"}`, "")
+	if subscribed := redis.PubSubChannels("*"); slices.ContainsFunc(subscribed, func(c string) bool { return strings.HasPrefix(c, "socket.io") }) {
+		t.Errorf("it listens to %q", subscribed)
 	}
 }
 

@@ -80,7 +80,13 @@ func (k *checker) ownPort(path, address, otherPath, other string) {
 func (k *checker) redis() {
 	r := k.c.Redis
 	k.oneOf("redis.mode", r.Mode, "single", "sentinel", "cluster")
-	k.oneOf("redis.adapter", r.Adapter, "classic", "sharded", "streams")
+	k.oneOf("redis.adapter", r.Adapter, "classic", "sharded", "streams", "none")
+	if r.Adapter == "none" && k.c.Node.Advertise != "" {
+		k.bad("node.advertise", "is for other nodes, and with redis.adapter none there are none")
+	}
+	if r.Adapter == "none" && k.c.Node.PeerAddress != "" {
+		k.bad("node.peer_address", "is for other nodes, and with redis.adapter none there are none")
+	}
 	secure := k.redisAddresses()
 	if r.Mode == "sentinel" && r.MasterName == "" {
 		k.bad("redis.master_name", "is needed with the mode sentinel")

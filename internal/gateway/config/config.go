@@ -132,7 +132,8 @@ type Redis struct {
 	// TLS to Redis.
 	TLS RedisTLS `yaml:"tls"`
 	// How events travel: classic, sharded or streams. The same on all nodes, and as
-	// on official ones. The embedded Redis has no sharded channels.
+	// on official ones. The embedded Redis has no sharded channels. None: this node is
+	// alone, its events do not go through Redis, and emitters do not reach it.
 	Adapter string `yaml:"adapter" default:"classic"`
 	// Prefix of keys and channels, as on official nodes ("socket.io").
 	Prefix string `yaml:"prefix" default:"socket.io"`
