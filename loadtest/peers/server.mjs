@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
-import Redis from "ioredis";
+import { createClient } from "redis";
 import { Server } from "socket.io";
 
 const { values: flags } = parseArgs({
@@ -28,9 +28,9 @@ const { values: flags } = parseArgs({
 
 const ADAPTERS = {
   none: () => undefined,
-  classic: () => createAdapter(...clients()),
-  sharded: () => createShardedAdapter(...clients(), { subscriptionMode: "dynamic" }),
-  streams: () => createStreamsAdapter(clients()[0]),
+  classic: async () => createAdapter(...(await clients())),
+  sharded: async () => createShardedAdapter(...(await clients()), { subscriptionMode: "dynamic" }),
+  streams: async () => createStreamsAdapter((await clients())[0]),
 };
 if (!ADAPTERS[flags.adapter]) fail(`--adapter must be ${Object.keys(ADAPTERS).join(", ")}, and is ${flags.adapter}`);
 for (const name of ["port", "recovery", "max-payload"]) {
@@ -43,17 +43,18 @@ function fail(message) {
 }
 
 // clients are one to publish and one to subscribe. They come back by themselves.
-function clients() {
-  const publisher = new Redis(flags.redis);
+async function clients() {
+  const publisher = createClient({ url: flags.redis });
   const subscriber = publisher.duplicate();
   for (const client of [publisher, subscriber]) client.on("error", (error) => console.error(`redis: ${error.message}`));
+  await Promise.all([publisher.connect(), subscriber.connect()]);
   return [publisher, subscriber];
 }
 
 const http = createServer((request, response) => {
   response.writeHead(["/healthz", "/readyz"].includes(request.url) ? 200 : 404).end();
 });
-const adapter = ADAPTERS[flags.adapter]();
+const adapter = await ADAPTERS[flags.adapter]();
 const io = new Server(http, {
   serveClient: false,
   maxHttpBufferSize: Number(flags["max-payload"]),
