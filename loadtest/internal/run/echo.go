@@ -37,19 +37,17 @@ func (r *runner) echoes(ctx context.Context, st *stage, seed uint64) {
 		return
 	}
 	for _, s := range r.fleet.Running() {
-		if s.Up() {
-			r.fill(st, s, s.Data.(*member))
-		}
+		r.fill(s, s.Data.(*member))
 	}
 	<-ctx.Done()
 }
 
-// fill brings a client's echoes in flight to what the stage wants. Those of the stage
-// before count.
-func (r *runner) fill(st *stage, s *fleet.Session, m *member) {
-	for !st.over.Load() {
-		n := m.flight.Load()
-		if n >= int64(st.plan.Echo.InFlight) {
+// fill brings a client's echoes in flight to what the stage that runs wants: nothing in
+// an open loop. Those of the stage before count.
+func (r *runner) fill(s *fleet.Session, m *member) {
+	for s.Up() {
+		st, n := r.current.Load(), m.flight.Load()
+		if e := st.plan.Echo; e == nil || st.over.Load() || n >= int64(e.InFlight) {
 			return
 		}
 		if m.flight.CompareAndSwap(n, n+1) && !r.echo(st, s, m, r.fleet.Micros()) {
@@ -76,9 +74,7 @@ func (r *runner) echo(st *stage, s *fleet.Session, m *member, slot int64) bool {
 		} else {
 			st.failed.Add(1)
 		}
-		if now := r.current.Load(); now.plan.Echo != nil && now.plan.Echo.InFlight > 0 && s.Up() {
-			r.fill(now, s, m)
-		}
+		r.fill(s, m)
 	}, v)
 	if err != nil {
 		m.flight.Add(-1)

@@ -101,9 +101,7 @@ func (r *runner) up(s *fleet.Session) {
 			r.join(s, m, p)
 		}
 	}
-	if st := r.current.Load(); st.plan.Echo != nil && st.plan.Echo.InFlight > 0 {
-		r.fill(st, s, m)
-	}
+	r.fill(s, m)
 }
 
 func (r *runner) down(s *fleet.Session) {
