@@ -53,7 +53,8 @@ function row(d) {
   const m = d.messages;
   const [stage] = d.stages?.length ? d.stages : [{ start: 0, seconds: d.measured }];
   const ramp = d.scenario === "connect"; // is measured while the clients connect
-  const [from, to] = ramp ? [0, stage.start] : [stage.start, stage.start + stage.seconds];
+  const end = stage.start + stage.seconds;
+  const [from, to] = ramp ? [0, stage.start] : [stage.start, end];
   const count = { connect: d.connections.connected, storm: d.connections.reconnected, echo: m.answered }[d.scenario] ?? m.delivered;
   const seen = (d.nodes ?? []).filter(({ samples }) => samples?.length > 1);
   const isRedis = ({ name }) => name?.startsWith("redis-server");
@@ -64,9 +65,8 @@ function row(d) {
   const closed = d.commandLine.some((word) => word.startsWith("--in-flight")); // says little about latency
   const latency = closed ? undefined : d.latencies[LATENCY[d.scenario]];
   const ms = (us) => (us === undefined ? undefined : us / 1000);
-  const end = stage.start + stage.seconds;
   return [
-    ["connect", "storm"].includes(d.scenario) ? undefined : count / d.measured, each(cpu(nodes)), redis.length ? each(cpu(redis)) : undefined,
+    ramp || d.scenario === "storm" ? undefined : count / d.measured, each(cpu(nodes)), redis.length ? each(cpu(redis)) : undefined,
     cpu([...nodes, ...redis]) / (to - from), ms(latency?.p50), ms(latency?.p99), ms(latency?.max), m.lost + m.unanswered, m.duplicated, m.outOfOrder,
     memory(end) / 1e6, (memory(end) - memory(0)) / 1e3 / d.connections.peak, d.invalid?.length ? 0 : 1,
   ];
