@@ -81,11 +81,10 @@ func (k *checker) redis() {
 	r := k.c.Redis
 	k.oneOf("redis.mode", r.Mode, "single", "sentinel", "cluster")
 	k.oneOf("redis.adapter", r.Adapter, "classic", "sharded", "streams", "none")
-	if r.Adapter == "none" && k.c.Node.Advertise != "" {
-		k.bad("node.advertise", "is for other nodes, and with redis.adapter none there are none")
-	}
-	if r.Adapter == "none" && k.c.Node.PeerAddress != "" {
-		k.bad("node.peer_address", "is for other nodes, and with redis.adapter none there are none")
+	for _, s := range []struct{ name, address string }{{"advertise", k.c.Node.Advertise}, {"peer_address", k.c.Node.PeerAddress}} {
+		if r.Adapter == "none" && s.address != "" {
+			k.bad("node."+s.name, "is for other nodes, and with redis.adapter none there are none")
+		}
 	}
 	secure := k.redisAddresses()
 	if r.Mode == "sentinel" && r.MasterName == "" {
