@@ -27,10 +27,20 @@ const patience = time.Minute
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// Run makes a cluster for each test. connect is called once for each, and returns what
-// gives a node its adapter, which must be an [adapter.Journal] and an
-// [adapter.Directory].
-func Run(t *testing.T, connect func(t *testing.T) func(t *testing.T) adapter.Factory) {
+// Connect is called once for each cluster, and returns what gives a node its adapter,
+// which must be an [adapter.Journal] and an [adapter.Directory].
+type Connect func(t *testing.T) func(t *testing.T) adapter.Factory
+
+// OnHub connects the nodes of a cluster by a hub.
+func OnHub(selective bool) Connect {
+	return func(*testing.T) func(*testing.T) adapter.Factory {
+		hub := &adapter.Hub{Selective: selective}
+		return func(*testing.T) adapter.Factory { return hub.Factory }
+	}
+}
+
+// Run makes a cluster for each test.
+func Run(t *testing.T, connect Connect) {
 	RunWith(t, Options{}, connect)
 }
 
@@ -41,7 +51,7 @@ type Options struct {
 }
 
 // RunWith is [Run] with options.
-func RunWith(t *testing.T, o Options, connect func(t *testing.T) func(t *testing.T) adapter.Factory) {
+func RunWith(t *testing.T, o Options, connect Connect) {
 	for _, test := range []struct {
 		name     string
 		recovery bool
@@ -301,17 +311,6 @@ func join(t *testing.T, all []*person, room, letters string) {
 			p.call(t, "join", room)
 		}
 	}
-}
-
-// names are who of them is at a node.
-func (c *cluster) names(all []*person, m *member) string {
-	at := ""
-	for i, p := range all {
-		if c.nodes[i/2] == m {
-			at += p.name
-		}
-	}
-	return at
 }
 
 func testContext(t testing.TB) context.Context {
