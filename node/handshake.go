@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"iter"
 	"net"
@@ -25,6 +26,17 @@ type Handshake struct {
 	URL         string      // path and query
 	Query       url.Values
 	Auth        json.RawMessage // an object, nil if the client gave none
+	Internal    bool            // the request was marked by [Internal]
+}
+
+type internalKey struct{}
+
+// Internal returns r marked as one that came to a port which the public cannot reach.
+// The handler of that port gives the result to [Server.ServeHTTP], and
+// [Handshake.Internal] is true then of the sessions opened there: middleware can keep a
+// namespace to them. Nothing that a client sends has this effect.
+func Internal(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), internalKey{}, true))
 }
 
 // handshake keeps the request in one string until somebody asks: the URL and the
@@ -33,6 +45,8 @@ type handshake struct {
 	text   string
 	remote string // with port
 	secure bool
+
+	internal bool
 }
 
 func newHandshake(secure bool, remote string, r *http.Request) handshake {
@@ -66,7 +80,7 @@ func newHandshake(secure bool, remote string, r *http.Request) handshake {
 			b = append(b, v...)
 		}
 	}
-	return handshake{text: string(b), remote: remote, secure: secure}
+	return handshake{text: string(b), remote: remote, secure: secure, internal: r.Context().Value(internalKey{}) != nil}
 }
 
 func appendLower(dst []byte, s string) []byte {
@@ -124,6 +138,7 @@ func (h *handshake) build(s *Socket) Handshake {
 		URL:         h.url(),
 		Query:       h.query(),
 		Auth:        s.auth,
+		Internal:    h.internal,
 	}
 	for name, value := range h.fields() {
 		out.Header.Set(name, value)

@@ -36,7 +36,7 @@ func (o *adminOptions) start(srv *node.Server, nodeID string) (stop func(context
 	}
 	ui, err := adminui.New(gateway.AdminUI{
 		Namespace: "/admin", Username: "admin", PasswordHash: gateway.NewSecret(o.hash),
-		Mode: o.mode, ReadOnly: o.readOnly, Dir: o.dir,
+		Mode: o.mode, ReadOnly: o.readOnly, Dir: o.dir, Public: true,
 	}, adminui.Options{})
 	if err != nil {
 		return nil, err

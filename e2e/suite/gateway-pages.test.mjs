@@ -32,7 +32,7 @@ async function serve(id, redis) {
       name: "/",
       routes: [{ events: ["join"], join: { rooms: ["*"] } }, { events: ["leave"], leave: { rooms: ["*"] } }, { events: ["say"], relay: { self: true } }],
     }],
-    admin_ui: { enabled: true, password_hash: HASH, dir: join(MODULES, "@socket.io", "admin-ui", "ui", "dist") },
+    admin_ui: { enabled: true, password_hash: HASH, dir: join(MODULES, "@socket.io", "admin-ui", "ui", "dist"), public: id === "n1" },
     console: { enabled: true },
   }), { mode: 0o600 });
   const process = new Process(`serve-${id}`, join(OUT, "fanwire"), ["serve", "--json", "--config", file]);
@@ -64,10 +64,11 @@ describe("pages of fanwire serve", () => {
     await redis?.stop();
   }, { timeout: 60_000 });
 
-  it("admins see the sockets of both gateways, at either port, and act on them", async (t) => {
+  it("admins see the sockets of both gateways, at the admin port or any if it is public, and act on them", async (t) => {
     const socket = await connect(t, nodes[1].url);
+    assert.equal((await refused(open(t, nodes[1].url, { nsp: "/admin", auth: { username: "admin", password: PASSWORD } }))).message, "Invalid namespace");
     assert.equal((await refused(open(t, nodes[0].url, { nsp: "/admin", auth: { username: "admin", password: "wrong" } }))).message, "invalid credentials");
-    for (const url of [nodes[0].url, nodes[0].admin]) {
+    for (const url of [nodes[0].url, nodes[0].admin, nodes[1].admin]) {
       const admin = await Admin.open(t, { url });
       await admin.servers(["n1", "n2"]);
       const [all] = await admin.await("all_sockets");

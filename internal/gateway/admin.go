@@ -10,6 +10,7 @@ import (
 	"github.com/fanwire/fanwire/internal/gateway/adminui"
 	"github.com/fanwire/fanwire/internal/gateway/config"
 	"github.com/fanwire/fanwire/internal/gateway/console"
+	"github.com/fanwire/fanwire/node"
 )
 
 // adminPort is what the admin listener serves: the parts that are there, and a page
@@ -40,7 +41,9 @@ func (g *Gateway) newAdmin(cfg *config.Config) *adminPort {
 	if cfg.Console.Enabled || g.adminUI != nil {
 		// The pages are of another origin than the port of clients (HRD-13); here they are
 		// of the same.
-		a.mux.Handle(strings.TrimSuffix(cfg.SocketIO.Path, "/")+"/", g.node)
+		a.mux.HandleFunc(strings.TrimSuffix(cfg.SocketIO.Path, "/")+"/", func(w http.ResponseWriter, r *http.Request) {
+			g.node.ServeHTTP(w, node.Internal(r))
+		})
 	}
 	if cfg.Admin.Pprof {
 		a.mountPprof()

@@ -81,14 +81,22 @@ func (g *testGateway) url(role string) string {
 // dial connects a client to a namespace.
 func (g *testGateway) dial(namespace string, o client.Options, handlers ...func(*client.Socket)) *client.Socket {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
-	defer cancel()
-	s, err := client.Dial(ctx, g.url(clientsRole)+namespace, o, handlers...)
+	s, err := g.tryDial(clientsRole, namespace, o, handlers...)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.t.Cleanup(func() { s.Close() })
 	return s
+}
+
+func (g *testGateway) tryDial(role, namespace string, o client.Options, handlers ...func(*client.Socket)) (*client.Socket, error) {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(g.t.Context(), patience)
+	defer cancel()
+	s, err := client.Dial(ctx, g.url(role)+namespace, o, handlers...)
+	if err == nil {
+		g.t.Cleanup(func() { s.Close() })
+	}
+	return s, err
 }
 
 func get(t testing.TB, url string) (status int, body string) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,13 +34,38 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s: %d %.100s", path, status, body)
 		}
 	}
-	heard := make(chan string, 10)
-	auth := client.Options{Path: "/rt/", Auth: map[string]string{"username": "admin", "password": "correct horse"}}
-	g.dial("/admin", auth, func(s *client.Socket) {
-		client.On(s, "config", func(_ context.Context, a client.Args) { heard <- string(a.JSON()) })
-	})
-	if got := next(t, heard); !strings.Contains(got, "ALL_EVENTS") {
-		t.Error(got)
+}
+
+// The namespace of the Admin UI is at the admin listener, and at the port of clients
+// if the configuration says so (HRD-86).
+func TestWhereAdminsLogIn(t *testing.T) {
+	for _, public := range []bool{false, true} {
+		g := start(t, testConfig(func(c *config.Config) {
+			c.AdminUI.Enabled, c.AdminUI.Public = true, public
+			c.AdminUI.PasswordHash = config.NewSecret("$2a$04$/069XxyJqkhqQ3mxNrWT1O/lS7n3i4ZfeKGfTbv4Wn0KkL0yUnrmi")
+		}))
+		for _, mode := range []string{client.Polling, client.WebSocket} {
+			for _, role := range []string{"admin", clientsRole} {
+				heard := make(chan string, 10)
+				auth := client.Options{Transports: []string{mode}, Auth: map[string]string{"username": "admin", "password": "correct horse"}}
+				_, err := g.tryDial(role, "/admin", auth, func(s *client.Socket) {
+					client.On(s, "config", func(_ context.Context, a client.Args) { heard <- string(a.JSON()) })
+				})
+				if role == clientsRole && !public {
+					var refused *client.ConnectError
+					if !errors.As(err, &refused) || refused.Message != "Invalid namespace" {
+						t.Errorf("%s at the port of clients: %v", mode, err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatalf("%s at %s, public %v: %v", mode, role, public, err)
+				}
+				if got := next(t, heard); !strings.Contains(got, "ALL_EVENTS") {
+					t.Error(got)
+				}
+			}
+		}
 	}
 }
 

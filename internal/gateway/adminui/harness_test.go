@@ -37,7 +37,7 @@ var passwordHash = func() string {
 }()
 
 func testConfig() config.AdminUI {
-	return config.AdminUI{Namespace: "/admin", Username: "admin", PasswordHash: config.NewSecret(passwordHash), Mode: "development"}
+	return config.AdminUI{Namespace: "/admin", Username: "admin", PasswordHash: config.NewSecret(passwordHash), Mode: "development", Public: true}
 }
 
 // testNode is a node with an admin namespace and an application.

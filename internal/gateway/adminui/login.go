@@ -25,10 +25,17 @@ const maxPassword = 72
 // loginWait is how long a login waits for others that are being checked.
 const loginWait = 5 * time.Second
 
+// errNotHere is what clients hear of a namespace that is not there.
+var errNotHere = &node.ConnectError{Message: "Invalid namespace"}
+
 // login lets in who knows the password or a session that it has given.
 func (ui *UI) login(next node.ConnectFunc) node.ConnectFunc {
 	return func(ctx context.Context, s *node.Socket) error {
-		address := s.Handshake().Address
+		h := s.Handshake()
+		address := h.Address
+		if !h.Internal && !ui.cfg.Public {
+			return errNotHere
+		}
 		err := ui.admit(ctx, s, address)
 		switch {
 		case err == nil:

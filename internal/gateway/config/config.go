@@ -448,6 +448,9 @@ type AdminUI struct {
 	PasswordHash Secret `yaml:"password_hash"`
 	// Whether nobody may change anything.
 	ReadOnly bool `yaml:"read_only" default:"false"`
+	// Whether admins may log in at the port of clients, too, and not at the admin
+	// listener only.
+	Public bool `yaml:"public" default:"false"`
 	// development (each socket and event) or production (counts).
 	Mode string `yaml:"mode" default:"development"`
 	// Folder with the Admin UI's page, served on the admin listener below /admin-ui/.
