@@ -132,6 +132,8 @@ type Stats struct {
 	AcceptErrors uint64 // accepts that failed
 	TLSErrors    uint64 // handshakes that failed
 	Panics       uint64 // panics of the handler
+
+	CertificateExpires time.Time // the end of the certificate in use; zero without TLS
 }
 
 // Server serves one address. Its methods are safe for concurrent use.
@@ -277,6 +279,10 @@ func (s *Server) URL() string {
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
+	var expires time.Time
+	if s.cfg.TLS != nil {
+		expires = s.cfg.TLS.Expires()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Stats{
@@ -288,6 +294,8 @@ func (s *Server) Stats() Stats {
 		AcceptErrors: s.acceptErrors.Load(),
 		TLSErrors:    s.tlsErrors.Load(),
 		Panics:       s.panics.Load(),
+
+		CertificateExpires: expires,
 	}
 }
 

@@ -74,8 +74,12 @@ func LoadTLS(cfg TLSConfig) (*TLS, error) {
 	return t, nil
 }
 
-// Expires is the end of the certificate that is in use.
-func (t *TLS) Expires() time.Time { return t.current.Load().expires }
+// Expires is the end of the certificate that is in use. Like a handshake it looks at
+// the files.
+func (t *TLS) Expires() time.Time {
+	t.refresh()
+	return t.current.Load().expires
+}
 
 // config is what connections begin with; the certificate comes with the handshake.
 func (t *TLS) config(http2 bool) *tls.Config {

@@ -317,8 +317,8 @@ func TestTLSReload(t *testing.T) {
 	if got := name(f.trusting(t)); got != "second" || log.count("new certificate\"") != 1 {
 		t.Error(got, log.text.String())
 	}
-	if certs.Expires().Before(time.Now()) {
-		t.Error(certs.Expires())
+	if expires := s.Stats().CertificateExpires; expires.Before(time.Now()) || expires != certs.Expires() {
+		t.Error(expires)
 	}
 	send(t, old, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if res, _ := answer(t, old); res.StatusCode != http.StatusOK {

@@ -33,7 +33,7 @@ func allSources() MetricsOptions {
 		Cluster:  func() int { return 3 },
 		Ready:    func() bool { return true },
 		Listeners: map[string]func() listener.Stats{
-			"client": func() listener.Stats { return listener.Stats{} },
+			"client": func() listener.Stats { return listener.Stats{CertificateExpires: time.Unix(2e9, 0)} },
 			"admin":  func() listener.Stats { return listener.Stats{} },
 		},
 		Redis:    func() RedisStats { return RedisStats{} },

@@ -152,6 +152,13 @@ var listenerMetrics = []metric[[]namedListener]{
 	counters("fanwire_listener_shed_total", "Connections, the newest ones, that were closed because memory was scarce.", "listener", eachListener(func(l namedListener) float64 { return float64(l.Shed) })),
 	counters("fanwire_listener_per_address_refused_total", "Connections, and requests that trusted proxies brought, that were turned away because their address had its share.", "listener", eachListener(func(l namedListener) float64 { return float64(l.PerAddress) })),
 	counters("fanwire_listener_tls_errors_total", "TLS handshakes that failed.", "listener", eachListener(func(l namedListener) float64 { return float64(l.TLSErrors) })),
+	gauges("fanwire_listener_certificate_expiry_timestamp_seconds", "When the certificate ends that a listener with TLS uses.", "listener", func(list *[]namedListener, put put) {
+		for _, l := range *list {
+			if !l.CertificateExpires.IsZero() {
+				put(float64(l.CertificateExpires.Unix()), l.name)
+			}
+		}
+	}),
 	counters("fanwire_listener_accept_errors_total", "Connections that the operating system could not give us.", "listener", eachListener(func(l namedListener) float64 { return float64(l.AcceptErrors) })),
 	counters("fanwire_listener_panics_total", "Panics of HTTP handlers.", "listener", eachListener(func(l namedListener) float64 { return float64(l.Panics) })),
 }
