@@ -52,6 +52,15 @@ type Host interface {
 	Receive(m *Message)
 }
 
+// Pacer is implemented by a [Host] whose clients may take less at once than an adapter
+// has for them, as when it catches up.
+type Pacer interface {
+	// Pace is called by the goroutine that calls Receive, after messages of so many
+	// bytes. Now and then it waits, 50 ms at most, for clients that are taking what they
+	// got. An adapter that has no room for what comes meanwhile does not call it.
+	Pace(bytes int)
+}
+
 // Adapter is what a broker does for one namespace of one node. Start is called
 // once and before any other method; Close once and last. The rest is safe for
 // concurrent use.

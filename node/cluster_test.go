@@ -560,3 +560,25 @@ func (r *recorder) Respond(_ context.Context, to string, m *adapter.Message) err
 	}
 	return nil
 }
+
+// A node that gets much at once waits for clients that have much to take, though not
+// for long (adapter.Pacer).
+func TestPace(t *testing.T) {
+	const quarter = 16 << 10
+	srv := newServer(t, Config{Limits: Limits{Output: 4 * quarter}})
+	srv.poll(t).connect(srv)
+	h := host{srv.Of("/")}
+	began := time.Now()
+	h.Receive(&adapter.Message{Kind: adapter.Broadcast, From: "n", Packet: adapter.Payload{Data: []byte(`["e","` + strings.Repeat("x", 3*quarter) + `"]`)}})
+	h.Pace(quarter - 1)
+	if h.ns.unpaced != quarter-1 {
+		t.Error("looked too soon")
+	}
+	h.Pace(1) // nobody fetches it
+	if d := time.Since(began); d < paceWait || h.ns.unpaced != 0 {
+		t.Errorf("waited %v", d)
+	}
+	if n := srv.Stats().SlowConsumers; n != 0 {
+		t.Errorf("%d slow consumers", n)
+	}
+}

@@ -45,6 +45,8 @@ type Namespace struct {
 	begun  bool // start was called; guarded by srv.mu
 	closed bool // the adapter was closed by Shutdown; guarded by srv.mu
 
+	unpaced int // bytes; owned by the adapter's goroutine
+
 	lastAck  atomic.Uint64
 	pending  collectors // broadcasts that wait for acks
 	requests requests   // asked of other nodes
@@ -207,5 +209,8 @@ func (h host) HasRoom(room string) bool { return h.ns.index.has(room) }
 func (h host) Receive(m *adapter.Message) { h.ns.receive(m) }
 
 func (h host) EventsLost() { h.ns.eventsLost() }
+
+// Pace implements [adapter.Pacer].
+func (h host) Pace(bytes int) { h.ns.pace(bytes) }
 
 func (h host) RecoveryWindow() time.Duration { return h.ns.srv.cfg.keepEvents() }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"runtime/debug"
+	"time"
 
 	"github.com/fanwire/fanwire/adapter"
 	"github.com/fanwire/fanwire/internal/args"
@@ -34,6 +35,19 @@ func (ns *Namespace) receive(m *adapter.Message) {
 	}
 	if !taken {
 		ns.srv.counters.requestsDropped.Add(1)
+	}
+}
+
+// paceWait is the longest that the adapter's goroutine waits for clients at once.
+const paceWait = 50 * time.Millisecond
+
+// pace lets clients take what they got before they get more than their queues hold:
+// one look for each quarter of a queue.
+func (ns *Namespace) pace(bytes int) {
+	ns.unpaced += bytes
+	if ns.unpaced >= ns.srv.limits.Load().Output/4 {
+		ns.unpaced = 0
+		ns.srv.engine.Settle(paceWait)
 	}
 }
 

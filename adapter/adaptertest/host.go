@@ -27,7 +27,7 @@ type Host struct {
 	// Window is what RecoveryWindow returns; set it before Start.
 	Window time.Duration
 
-	losses atomic.Int64
+	losses, paced atomic.Int64
 
 	mu      sync.Mutex // guards the fields below
 	rooms   map[string]bool
@@ -98,6 +98,12 @@ func (h *Host) RecoveryWindow() time.Duration { return h.Window }
 
 // EventsLost implements [adapter.LossObserver].
 func (h *Host) EventsLost() { h.losses.Add(1) }
+
+// Pace implements [adapter.Pacer].
+func (h *Host) Pace(bytes int) { h.paced.Add(int64(bytes)) }
+
+// Paced is how many bytes Pace was told of.
+func (h *Host) Paced() int { return int(h.paced.Load()) }
 
 // Losses is how often EventsLost was called.
 func (h *Host) Losses() int { return int(h.losses.Load()) }

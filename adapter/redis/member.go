@@ -50,6 +50,7 @@ type member struct {
 	cfg      Config
 	log      *slog.Logger
 	host     adapter.Host
+	pacer    adapter.Pacer // the same; nil if it is none
 	uid      string
 	protocol protocol
 	in       *queue.Inbox[delivery]
@@ -83,6 +84,7 @@ func newMember(ls *links, h adapter.Host, uid string, p protocol) *member {
 		in:       queue.NewInbox[delivery](ls.cfg.MaxInbox, ls.cfg.MaxInboxBytes),
 		done:     make(chan struct{}),
 	}
+	a.pacer, _ = h.(adapter.Pacer)
 	a.gaps = newGaps(a.baseSequences(), a.eraOf, a.knows)
 	if h.RecoveryWindow() > 0 {
 		a.journal = newJournal(a, h.Namespace())

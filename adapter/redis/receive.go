@@ -55,6 +55,9 @@ func (a *member) work() {
 			return
 		}
 		a.handle(d)
+		if a.pacer != nil && !a.in.OverHalf() {
+			a.pacer.Pace(len(d.payload))
+		}
 	}
 }
 

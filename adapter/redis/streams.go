@@ -159,6 +159,13 @@ func (h streamsHost) EventsLost() {
 	}
 }
 
+// Pace implements [adapter.Pacer].
+func (h streamsHost) Pace(bytes int) {
+	if p, ok := h.Host.(adapter.Pacer); ok {
+		p.Pace(bytes)
+	}
+}
+
 // Receive implements [adapter.Host].
 func (h streamsHost) Receive(m *adapter.Message) {
 	defer h.journal.received()

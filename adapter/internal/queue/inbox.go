@@ -82,6 +82,13 @@ func (b *Inbox[T]) Len() int {
 	return b.ring.Len()
 }
 
+// OverHalf tells whether more than half of the room is used.
+func (b *Inbox[T]) OverHalf() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ring.Len() > b.maxLen/2 || b.ring.Bytes() > b.maxBytes/2
+}
+
 // Close lets Get return at once; values that still wait are dropped.
 func (b *Inbox[T]) Close() {
 	b.mu.Lock()

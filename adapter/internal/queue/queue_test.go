@@ -125,3 +125,18 @@ func TestInboxPutWait(t *testing.T) {
 		t.Fatal("put into a closed inbox")
 	}
 }
+
+func TestInboxOverHalf(t *testing.T) {
+	for name, sizes := range map[string][]int{"by number": {0, 0, 0}, "by bytes": {51}} {
+		b := NewInbox[int](4, 100)
+		for i, size := range sizes {
+			if b.OverHalf() {
+				t.Errorf("%s: with %d values", name, i)
+			}
+			b.Put(i, size)
+		}
+		if !b.OverHalf() {
+			t.Error(name)
+		}
+	}
+}

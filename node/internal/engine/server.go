@@ -47,6 +47,7 @@ type Server struct {
 	ended chan struct{} // closed when Shutdown is through
 
 	pending   atomic.Int64
+	crowded   atomic.Int64 // sessions with more than half of their queue in use
 	polling   atomic.Int64
 	websocket atomic.Int64
 

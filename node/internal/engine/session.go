@@ -61,6 +61,7 @@ type Session struct {
 	listed    bool // on the flusher's list
 	writing   bool // somebody writes to ws; nobody else may
 	stalled   bool // the one who writes waits for the peer to take more
+	crowded   bool // more than half of the queue is in use; counted in srv.crowded
 	refreshed bool // the pong deadline was restarted once (EIO-B-06)
 	ws        *wsConn
 	polling   *pollState // nil once the session is on WebSocket
@@ -70,6 +71,7 @@ type Session struct {
 	ended     chan struct{} // closed at the end; made on demand
 	opening   chan struct{} // while the handler opens the session; closed then
 	holding   int32         // who holds the peer's input back
+	moved     uint32        // while crowded: when the peer last took something, see settleNow
 
 	// The wheel's fields, in nanoseconds of the server's clock.
 	heldSince int64 // while holding is not 0
@@ -162,6 +164,7 @@ func (s *Session) Send(p *Packet, volatile bool) bool {
 // takeAndUnlock queues p, for which there is room, and releases mu.
 func (s *Session) takeAndUnlock(p *Packet) {
 	s.addLocked(p)
+	s.crowdLocked()
 	list := s.wakeLocked()
 	s.unlock(list)
 	s.srv.stats.at(s).messagesOut.Add(1)
@@ -190,6 +193,7 @@ func (s *Session) SendText(text []byte) bool {
 	n := len(b.own) - before
 	b.size += n
 	s.out.size += n
+	s.crowdLocked()
 	list := !s.ws.inInline() && s.wakeLocked()
 	s.unlock(list)
 	s.srv.stats.at(s).messagesOut.Add(1)
@@ -342,6 +346,7 @@ func (s *Session) closeFrameLocked(c Close) (list bool) {
 func (s *Session) endLocked(reason string, cause error) (end func()) {
 	s.state = stateClosed
 	s.srv.wheel.remove(s)
+	s.uncrowdLocked()
 	if s.below != nil {
 		close(s.below)
 		s.below = nil
@@ -467,7 +472,8 @@ func (s *Session) Unhold() {
 
 // drainedLocked wakes whoever waits for the queue to shrink.
 func (s *Session) drainedLocked() {
-	if s.below != nil && s.out.size+s.inflight <= s.srv.limits.Load().MaxQueue/2 {
+	s.movedLocked()
+	if s.below != nil && s.overHalfLocked() <= 0 {
 		close(s.below)
 		s.below = nil
 	}
