@@ -279,6 +279,34 @@ func TestStreamsWithoutRedis(t *testing.T) {
 	}
 }
 
+// TestStreamsBehind: while a node is behind, but reads on, its own events keep their
+// place in the order.
+func TestStreamsBehind(t *testing.T) {
+	const others = 30
+	server := redistest.Start(t)
+	cfg := redis.StreamsConfig{OrderWait: time.Second}
+	handled := make(chan struct{}, 1)
+	a := recovering(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeA", func(m *adapter.Message) {
+		if m.From != "nodeA" {
+			time.Sleep(cfg.OrderWait / 10) // three times OrderWait for all
+		}
+		select {
+		case handled <- struct{}{}:
+		default:
+		}
+	})
+	b := recovering(t, redis.NewStreamsAdapter(server.Client(t), cfg), "nodeB")
+	numbered(t, b, 0, others)
+	<-handled // so that a is behind, and all of b's are in the stream
+	placed, err := a.Publish(t.Context(), adaptertest.Event(fmt.Sprintf(`["e",%d]`, others)))
+	if err != nil || !placed.Returns {
+		t.Fatalf("%+v, %v", placed, err)
+	}
+	if got := numbers(t, a.Messages()); !slices.Equal(got, sequence(0, others+1)) {
+		t.Errorf("the order is %v", got)
+	}
+}
+
 // TestStreamsHole: events that Redis never got are a hole for everybody who has to
 // read past it.
 func TestStreamsHole(t *testing.T) {

@@ -47,8 +47,9 @@ type StreamsConfig struct {
 	BlockTime time.Duration
 	// OrderWait is how long, with recovery, an event of this node may take to come
 	// back from the stream before the node delivers it without a place in the order;
-	// 200 ms by default. What is delivered so may come to a client a second time if
-	// that is cut off right then.
+	// 200 ms by default. A node that is behind in the stream, but reads on, waits up
+	// to 25 times as long, and so does the caller of Publish. What is delivered
+	// without a place may come to a client a second time if that is cut off right then.
 	OrderWait time.Duration
 	// SessionPrefix is how the keys of sessions begin, "sio:session:" by default.
 	SessionPrefix string

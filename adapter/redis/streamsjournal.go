@@ -13,6 +13,10 @@ import (
 // streamCacheBytes is how much of a stream is held while clients recover.
 const streamCacheBytes = 16 << 20
 
+// streamPatience is how many times OrderWait an event may take to come back while
+// others do.
+const streamPatience = 25
+
 // streamJournal is the [adapter.Journal] of one namespace on the streams wire
 // (docs/decisions/0005-streams.md). Offsets are ids of entries, as officially.
 type streamJournal struct {
@@ -31,6 +35,8 @@ type streamJournal struct {
 
 	mu      sync.Mutex       // guards the fields below
 	echoes  map[uint64]*echo // by number: who waits for what was added
+	line    []*echo          // the same and those being handled, in order
+	stop    chan struct{}    // closed when nobody in the line is to wait any more
 	probe   probe
 	marked  uint64  // lost, when the stream was last told
 	current entryID // being handled by the worker
@@ -42,8 +48,11 @@ type streamJournal struct {
 // echo is an event that the node wants to see come back.
 type echo struct {
 	msg  *adapter.Message
+	stop chan struct{} // closed when it is not worth while to wait
+	turn chan struct{} // closed when it is the first in the line
 	done chan struct{} // closed when the node has it
 	id   entryID       // then
+	left bool          // the line; guarded by streamJournal.mu
 }
 
 // probe is an event that nobody waits for, since those before were slow.
@@ -59,6 +68,7 @@ func newStreamJournal(a *streams, keeps bool) *streamJournal {
 		wait:   a.readers.cfg.OrderWait,
 		begun:  make(chan struct{}),
 		echoes: map[uint64]*echo{},
+		stop:   make(chan struct{}),
 	}
 }
 
@@ -156,63 +166,112 @@ func (j *streamJournal) place(m *adapter.Message) (adapter.Placed, error) {
 	j.a.wire.stamp(&it, extras{kept: number})
 	told := make(chan outcome, 1)
 	it.entry.outcome, it.entry.lost = told, j.lose
-	e := j.expect(number, m)
+	e := j.expect(number, m, j.a.Ready() != nil)
 	err = j.a.stampAndPush(it, m)
 	if e == nil {
 		return adapter.Placed{}, err
 	}
 	if err == nil {
-		err = j.await(e, told)
+		j.await(e, told)
 	}
-	if j.giveUp(number) {
+	if j.giveUp(number, e) {
 		return adapter.Placed{}, err
 	}
 	<-e.done // it is being handled
 	return adapter.Placed{Offset: e.id.String(), Mark: e.id.mark(), Returns: true}, err
 }
 
-// expect makes an echo, nil if it is not worth while to wait.
-func (j *streamJournal) expect(number uint64, m *adapter.Message) *echo {
-	away := j.a.Ready() != nil
+// expect makes an echo, nil if it is not worth while to wait, as when Redis is away.
+// Who comes while others still wait stands in line with them, though all leave then.
+func (j *streamJournal) expect(number uint64, m *adapter.Message, away bool) *echo {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.slow.Load() && j.probe.number == 0 {
 		j.probe = probe{number, time.Now()}
 	}
+	e := &echo{msg: m, stop: j.stop, turn: make(chan struct{}), done: make(chan struct{})}
 	if away || j.slow.Load() {
-		return nil
+		if len(j.line) == 0 {
+			return nil
+		}
+		j.stopLocked()
 	}
-	e := &echo{msg: m, done: make(chan struct{})}
 	j.echoes[number] = e
+	if j.line = append(j.line, e); len(j.line) == 1 {
+		close(e.turn)
+	}
 	return e
 }
 
-// await waits for an echo. The error says that it will not come.
-func (j *streamJournal) await(e *echo, told <-chan outcome) error {
+// await waits for an echo. While the node is behind, but handles entries, it waits
+// longer: to deliver the event now would be out of order.
+func (j *streamJournal) await(e *echo, told <-chan outcome) {
+	began, set, at := time.Now(), time.Now(), j.here()
 	timer := time.NewTimer(j.wait)
 	defer timer.Stop()
 	for {
 		select {
 		case <-e.done:
-			return nil
+			return
 		case o := <-told:
 			if o.err != nil {
-				return nil // counted: for the caller it is as if it were lost later
+				return // counted: for the caller it is as if it were lost later
 			}
 			told = nil
+		case <-e.stop:
+			return
 		case <-timer.C:
-			j.slow.Store(true)
-			return nil
+			now, here := time.Now(), j.here()
+			if now.Sub(set) > 2*j.wait { // this process stood still, and nothing is known of Redis
+				began, at = now, entryID{}
+			}
+			if here == at || now.Sub(began) > streamPatience*j.wait {
+				j.slow.Store(true)
+				j.mu.Lock()
+				j.stopLocked()
+				j.mu.Unlock()
+				return
+			}
+			set, at = now, here
+			timer.Reset(j.wait)
 		}
 	}
 }
 
-// giveUp reports whether the echo has not come.
-func (j *streamJournal) giveUp(number uint64) bool {
+// stopLocked ends the wait of all who are in the line now.
+func (j *streamJournal) stopLocked() {
+	close(j.stop)
+	j.stop = make(chan struct{})
+}
+
+// leaveLocked takes an echo out of the line.
+func (j *streamJournal) leaveLocked(e *echo) {
+	e.left = true
+	first := j.line[0]
+	for len(j.line) > 0 && j.line[0].left {
+		j.line[0] = nil
+		j.line = j.line[1:]
+	}
+	if len(j.line) > 0 && j.line[0] != first {
+		close(j.line[0].turn)
+	}
+}
+
+// giveUp reports whether the echo has not come. It waits for those who are before it
+// in the line, so that nobody overtakes them.
+func (j *streamJournal) giveUp(number uint64, e *echo) bool {
+	select {
+	case <-e.turn:
+	case <-e.done:
+		return false
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	_, waiting := j.echoes[number]
-	delete(j.echoes, number)
+	if waiting {
+		delete(j.echoes, number)
+		j.leaveLocked(e)
+	}
 	return waiting
 }
 
@@ -237,6 +296,7 @@ func (j *streamJournal) take(number uint64) *echo {
 // decode reads an entry on the worker, which hands it to the node next and tells so
 // by received.
 func (j *streamJournal) decode(e *placedEntry) (incoming, error) {
+	j.release() // if the one before did not get as far as the node
 	j.mu.Lock()
 	j.current = e.id
 	j.mu.Unlock()
@@ -285,9 +345,17 @@ func (j *streamJournal) received() {
 	at := j.current
 	j.mu.Unlock()
 	j.passed(at)
+	j.release()
+}
+
+// release tells who waits for what was taken that the node has it.
+func (j *streamJournal) release() {
 	if e := j.taken; e != nil {
 		j.taken = nil
 		close(e.done)
+		j.mu.Lock()
+		j.leaveLocked(e)
+		j.mu.Unlock()
 	}
 }
 
