@@ -5,6 +5,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -263,17 +264,34 @@ func TestF17(t *testing.T) {
 		g = r.paused(pause, recovering)
 		g.judge(question{notOfNodes: true})
 		lack := g.ledger.lack()
+		// What the node had taken and not handed on when it was stopped is too old afterwards:
+		// it drops and counts that (HRD-63).
+		stats, err := g.nodes[2].stats()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		dropped := stats.Node.Adapter.PublishDropped + stats.Node.Adapter.PublishErrors
+		own := map[lacked]bool{}
 		told, untold := 0, 0
 		for _, guest := range g.guests {
-			switch n := lack[guest.receiver]; {
-			case n > 0 && guest.fresh.Load() > 0:
-				told++
-			case n > 0:
+			list := lack[guest.receiver]
+			if guest.fresh.Load() > 0 {
+				told += min(len(list), 1)
+				continue
+			}
+			list = slices.DeleteFunc(list, func(l lacked) bool {
+				if l.node == g.nodes[2].id {
+					own[l] = true
+				}
+				return own[l]
+			})
+			if len(list) > 0 {
 				untold++
-				g.note("%s lacks %d: %d times cut (%v), %d recovered", guest.name, n, guest.left.Load(), guest.why.Load(), guest.recovered.Load())
+				g.note("%s lacks %d: %d times cut (%v), %d recovered", guest.name, len(list), guest.left.Load(), guest.why.Load(), guest.recovered.Load())
 			}
 		}
-		g.note("%d clients lack something and were told, %d were not", told, untold)
+		g.note("%d clients lack something and were told, %d were not; %d events of the paused node were dropped, %d counted", told, untold, len(own), dropped)
+		g.check(uint64(len(own)) <= dropped, "%d events of the paused node did not arrive, it has counted %d", len(own), dropped)
 		g.check(untold == 0, "with recovery %d clients lack something and were not told", untold)
 	})
 }

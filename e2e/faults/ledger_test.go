@@ -305,17 +305,24 @@ func (t *tally) stream(id streamID, s *stream, members []*receiver, q question) 
 	}
 }
 
-// lack is how many events each receiver lacks.
-func (l *ledger) lack() map[*receiver]int {
+// lacked is an event that did not arrive.
+type lacked struct {
+	streamID
+	n    int
+	node string // that published it
+}
+
+// lack is what each receiver lacks.
+func (l *ledger) lack() map[*receiver][]lacked {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	lack := map[*receiver]int{}
+	lack := map[*receiver][]lacked{}
 	for id, s := range l.streams {
 		for _, r := range l.rooms[id.room] {
 			r.mu.Lock()
 			for n, e := range s.sent {
 				if e.owed() && !r.has(id, n) {
-					lack[r]++
+					lack[r] = append(lack[r], lacked{id, n, e.node})
 				}
 			}
 			r.mu.Unlock()
