@@ -3,11 +3,13 @@ package gateway
 import (
 	"crypto/tls"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/fanwire/fanwire/adapter/redis/redistest"
 	"github.com/fanwire/fanwire/client"
 	"github.com/fanwire/fanwire/internal/gateway/config"
 )
@@ -70,6 +72,33 @@ func TestRedisOptions(t *testing.T) {
 			continue
 		}
 		_ = client.Close()
+	}
+}
+
+// Two gateways do all that goes through Redis where it is three masters, or watched by
+// a Sentinel.
+func TestRedisModes(t *testing.T) {
+	masters := redistest.StartCluster(t, 3)
+	sentinel := redistest.StartSentinel(t, patience) // no failover on a slow machine
+	for _, adapter := range []string{"classic", "sharded", "streams"} {
+		for mode, with := range map[string]func(*config.Redis){
+			"cluster": func(c *config.Redis) {
+				c.Mode, c.Addresses = "cluster", []string{masters[0].Addr, masters[1].Addr}
+				c.Prefix = adapter // the other ones had the same masters
+			},
+			"sentinel": func(c *config.Redis) {
+				c.Mode = "sentinel"
+				c.MasterName, c.Addresses[0], _ = strings.Cut(sentinel.Flag(), "@")
+				c.Prefix = adapter
+			},
+		} {
+			t.Run(mode+", "+adapter, func(t *testing.T) {
+				useAll(t, func(c *config.Config) {
+					withRedis("", "", adapter, true)(c)
+					with(&c.Redis)
+				}, true)
+			})
+		}
 	}
 }
 

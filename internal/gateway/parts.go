@@ -135,6 +135,7 @@ func (g *Gateway) makeParts(cfg *config.Config) (err error) {
 		Limits:      func() command.Limits { return *p.limits.Load() },
 		Revocations: p.revocations,
 		Redis:       g.broker.client,
+		Key:         cfg.Redis.Prefix,
 		Logger:      g.log,
 		Version:     g.opts.Version,
 		Ready:       g.Ready,

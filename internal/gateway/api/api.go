@@ -39,6 +39,9 @@ type Options struct {
 	// Redis keeps the answers of requests with an Idempotency-Key. Without it such
 	// requests are refused with 503.
 	Redis goredis.UniversalClient
+	// Key tells these answers from those of other clusters on the same Redis: the prefix
+	// that all nodes of this one have.
+	Key string
 	// Logger gets a line for each request that changes something: slog.Default() if
 	// nil.
 	Logger *slog.Logger

@@ -143,7 +143,7 @@ func (c *call) once(ids []string) error {
 		return invalid([]command.Problem{{Path: idempotencyHeader, Message: "must be 1 to 255 printable characters of ASCII"}})
 	}
 	sum := sha256.Sum256([]byte(c.key.name + "\x00" + ids[0]))
-	name := idempotencyPrefix + hex.EncodeToString(sum[:])
+	name := idempotencyPrefix + c.api.opts.Key + ":" + hex.EncodeToString(sum[:])
 	fingerprint := c.fingerprint()
 	mark, answer, err := c.api.replays.begin(c.ctx, name, fingerprint, c.route.timeout+crashMargin)
 	if p := (*problem)(nil); err != nil && !errors.As(err, &p) {
