@@ -206,7 +206,8 @@ func (j *streamJournal) expect(number uint64, m *adapter.Message, away bool) *ec
 // await waits for an echo. While the node is behind, but handles entries, it waits
 // longer: to deliver the event now would be out of order.
 func (j *streamJournal) await(e *echo, told <-chan outcome) {
-	began, set, at := time.Now(), time.Now(), j.here()
+	began, at, stood := time.Now(), j.here(), false
+	set := began
 	timer := time.NewTimer(j.wait)
 	defer timer.Stop()
 	for {
@@ -222,8 +223,8 @@ func (j *streamJournal) await(e *echo, told <-chan outcome) {
 			return
 		case <-timer.C:
 			now, here := time.Now(), j.here()
-			if now.Sub(set) > 2*j.wait { // this process stood still, and nothing is known of Redis
-				began, at = now, entryID{}
+			if !stood && now.Sub(set) > 2*j.wait { // this process stood still, and nothing is known of Redis
+				began, at, stood = now, entryID{}, true
 			}
 			if here == at || now.Sub(began) > streamPatience*j.wait {
 				j.slow.Store(true)
