@@ -205,13 +205,18 @@ func TestCloseInOpen(t *testing.T) {
 				return h
 			}
 			ws := ts.dial(t, "EIO=4&transport=websocket")
-			if !discard {
-				if got := read(t, ws); got[:3] != "0{\"" {
+			got := read(t, ws)
+			if !discard || got[:3] == "0{\"" { // discarded only if a flusher had not written it yet
+				if got[:3] != "0{\"" {
 					t.Errorf("open packet: %q", got)
 				}
-				expect(t, read(t, ws), "4hello")
+				got = read(t, ws)
+				if !discard || got == "4hello" {
+					expect(t, got, "4hello")
+					got = read(t, ws)
+				}
 			}
-			expect(t, read(t, ws), "close:1005")
+			expect(t, got, "close:1005")
 			_ = ws.Close()
 			time.Sleep(5 * time.Second) // Open takes its time
 			synctest.Wait()
