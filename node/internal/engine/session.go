@@ -406,7 +406,7 @@ func (s *Session) done() <-chan struct{} {
 func (s *Session) waitOutput() {
 	for {
 		s.mu.Lock()
-		if s.state != stateOpen || s.out.size+s.inflight <= s.srv.limits.Load().MaxQueue/2 {
+		if s.state != stateOpen || s.overHalfLocked() <= 0 {
 			s.mu.Unlock()
 			return
 		}
@@ -434,7 +434,7 @@ func (s *Session) AwaitRoom() bool {
 	for {
 		s.mu.Lock()
 		open := s.state == stateOpen
-		if !open || s.out.size+s.inflight <= s.srv.limits.Load().MaxQueue/2 {
+		if !open || s.overHalfLocked() <= 0 {
 			s.mu.Unlock()
 			return open
 		}
