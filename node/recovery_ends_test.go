@@ -21,6 +21,7 @@ type faulty struct {
 	adapter.Adapter
 	replay, save error
 	during       func() // called by Replay
+	saving       func() // called by SaveSession
 }
 
 func (f *faulty) Replay(ctx context.Context, offset string, wants func(*adapter.Message) bool) (adapter.Replay, error) {
@@ -34,6 +35,9 @@ func (f *faulty) Replay(ctx context.Context, offset string, wants func(*adapter.
 }
 
 func (f *faulty) SaveSession(ctx context.Context, s *adapter.Session, ttl time.Duration, fresh bool) error {
+	if f.saving != nil {
+		f.saving()
+	}
 	if f.save != nil {
 		return f.save
 	}

@@ -97,7 +97,7 @@ func (s *Socket) keepRecord(ctx context.Context, start string) error {
 	c.mu.Lock()
 	s.rec.floor = start
 	c.mu.Unlock()
-	session := s.finalRecord()
+	session := s.record()
 	if session == nil {
 		return ErrDisconnected
 	}
@@ -111,35 +111,51 @@ func (s *Socket) keepRecord(ctx context.Context, start string) error {
 	return nil
 }
 
-// take takes the record of the session and ends the life before.
+// take takes the record of the session and ends the life before. What that has changed
+// since the record was written is in the one that it writes at its end.
 func (s *Socket) take(ctx context.Context) (*adapter.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
 	ns := s.ns
 	ns.records.settle(ctx, s.rec.claim.pid)
-	session, err := ns.journal.TakeSession(ctx, s.rec.claim.pid)
+	session, err := s.takeRecord(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ns.endOther(ctx, session)
+	switch last, err := s.takeRecord(ctx); {
+	case err == nil && last.ID == session.ID && last.Owner == session.Owner && last.Epoch == session.Epoch:
+		session = last
+	case !errors.Is(err, adapter.ErrNoSession):
+		ns.srv.log.Debug("taking the last record of a session", "namespace", ns.name, "error", err)
+	}
+	return session, nil
+}
+
+func (s *Socket) takeRecord(ctx context.Context) (*adapter.Session, error) {
+	session, err := s.ns.journal.TakeSession(ctx, s.rec.claim.pid)
 	if err != nil {
 		return nil, err
 	}
 	if session.PID != s.rec.claim.pid || session.ID == "" || len(session.Rooms) > s.client.srv.limits.Load().Rooms {
 		return nil, errBadRecord
 	}
-	ns.endOther(ctx, session)
 	return session, nil
 }
 
-// endOther ends the life of a session whose record was taken, if it still goes on.
+// endOther ends the life of a session whose record was taken, if it still goes on, and
+// waits until its last record is written.
 func (ns *Namespace) endOther(ctx context.Context, session *adapter.Session) {
 	ctx, cancel := context.WithTimeout(ctx, evictTimeout)
 	defer cancel()
 	if old := ns.index.socket(session.ID); old != nil {
 		if old.rec.pid == session.PID {
-			old.updateRecord(session)
 			old.evict(ctx)
 		}
 		return
 	}
 	if session.Owner == "" || session.Owner == ns.srv.cfg.NodeID {
+		ns.records.settle(ctx, session.PID)
 		return
 	}
 	if err := ns.evict(ctx, session.Owner, session.ID); err != nil {
@@ -147,16 +163,9 @@ func (ns *Namespace) endOther(ctx context.Context, session *adapter.Session) {
 	}
 }
 
-// updateRecord writes into session what has changed since it was saved.
-func (s *Socket) updateRecord(session *adapter.Session) {
-	if live := s.record(); live != nil {
-		*session = *live
-	}
-}
-
 // evict ends the session of s, which its client continues elsewhere. The client is
 // not told: it has closed this connection, or lost it. It waits until the
-// disconnect handlers have returned.
+// disconnect handlers have returned and the last record is written.
 func (s *Socket) evict(ctx context.Context) {
 	c := s.client
 	c.mu.Lock()
@@ -172,6 +181,7 @@ func (s *Socket) evict(ctx context.Context) {
 	case <-gone:
 	case <-ctx.Done():
 	}
+	s.ns.records.settle(ctx, s.rec.pid)
 }
 
 // evictAsked ends the sockets that another node takes over, and tells when that is
@@ -189,6 +199,9 @@ func (ns *Namespace) evictAsked(m *adapter.Message) int {
 		defer cancel()
 		for _, s := range list {
 			s.evict(ctx)
+		}
+		for _, id := range m.Target.Rooms {
+			ns.records.settleEnded(ctx, id)
 		}
 		ns.respond(m.From, &adapter.Message{Kind: adapter.ClientCount, RequestID: m.RequestID, Count: len(list)})
 	})

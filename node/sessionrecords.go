@@ -24,6 +24,8 @@ type records struct {
 
 	mu      sync.Mutex            // guards the fields below, and the jobs
 	jobs    map[string]*recordJob // by pid
+	ending  map[string]string     // pids by socket id, of jobs with the last record of a session
+	failing bool                  // the broker did not take what was written last
 	urgent  chan struct{}         // has room for one: write now
 	running bool
 	timer   *time.Timer // of the next refresh; nil while there are no sockets
@@ -87,9 +89,6 @@ func (r *records) ended(s *Socket) {
 		return
 	}
 	session := s.finalRecord()
-	if session == nil {
-		return
-	}
 	s.client.mu.Lock()
 	lost := s.rec.lost
 	s.client.mu.Unlock()
@@ -132,15 +131,12 @@ func (s *Socket) record() *adapter.Session {
 	return s.finalRecord()
 }
 
-// finalRecord is the session of s, nil if its client continues elsewhere.
+// finalRecord is the session of s as it is now, also if s has ended.
 func (s *Socket) finalRecord() *adapter.Session {
 	data := s.jsonData()
 	rooms := s.Rooms()
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
-	if s.rec.evicted {
-		return nil
-	}
 	return &adapter.Session{
 		PID:    s.rec.pid,
 		ID:     s.id,
@@ -158,7 +154,7 @@ func (r *records) put(pid string, j recordJob, urgent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.jobs == nil {
-		r.jobs = map[string]*recordJob{}
+		r.jobs, r.ending = map[string]*recordJob{}, map[string]string{}
 		r.urgent = make(chan struct{}, 1)
 	}
 	old := r.jobs[pid]
@@ -169,8 +165,14 @@ func (r *records) put(pid string, j recordJob, urgent bool) {
 	case old == nil:
 		r.jobs[pid] = &j
 	default:
+		if old.last != nil {
+			delete(r.ending, old.last.ID)
+		}
 		old.s, old.last, old.remove, old.fresh = j.s, j.last, j.remove, j.fresh || old.fresh
 		old.again = true
+	}
+	if j.last != nil {
+		r.ending[j.last.ID] = pid
 	}
 	if urgent {
 		r.hurryLocked()
@@ -186,6 +188,37 @@ func (r *records) hurryLocked() {
 	case r.urgent <- struct{}{}:
 	default:
 	}
+}
+
+// settleEnded is settle for a session that has ended, by the id of its socket.
+func (r *records) settleEnded(ctx context.Context, id string) {
+	r.mu.Lock()
+	pid, ok := r.ending[id]
+	r.mu.Unlock()
+	if ok {
+		r.settle(ctx, pid)
+	}
+}
+
+// Leaving has the records written before the session is closed: its client may be at
+// another node the next moment. It does not wait for a broker that is away.
+func (c *client) Leaving(ctx context.Context) {
+	c.mu.Lock()
+	sockets := slices.Clone(c.sockets)
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	for _, s := range sockets {
+		if s.rec != nil && s.ready() && !s.ns.records.isFailing() {
+			s.ns.records.settle(ctx, s.rec.pid)
+		}
+	}
+}
+
+func (r *records) isFailing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failing
 }
 
 // settle waits until what is known of a session is written, as far as ctx allows.
@@ -218,6 +251,9 @@ func (r *records) run() {
 			return
 		}
 		failed = r.write(batch)
+		r.mu.Lock()
+		r.failing = failed
+		r.mu.Unlock()
 	}
 }
 
@@ -303,6 +339,9 @@ func (r *records) do(ctx context.Context, j *recordJob) (failed bool) {
 		return err != nil // fresh stays set: the record may be there all the same
 	}
 	delete(r.jobs, j.pid())
+	if j.last != nil {
+		delete(r.ending, j.last.ID)
+	}
 	if j.done != nil {
 		close(j.done)
 	}

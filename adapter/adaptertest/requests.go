@@ -84,6 +84,10 @@ func exchanges() []exchange {
 				{Kind: adapter.ClientAck},
 			},
 		},
+		{ // a node answers that has the room no more
+			adapter.Message{Kind: adapter.Disconnect, Target: adapter.Target{Rooms: []string{"r1"}}, Close: true},
+			[]adapter.Message{{Kind: adapter.ClientCount, Count: 1}},
+		},
 	}
 }
 

@@ -176,8 +176,8 @@ func (c *classic) decodeRequest(b []byte) (in incoming, err error) {
 	switch {
 	case err != nil:
 		return in, err
-	case !isAnswered(in.msg) && !concerns(c.host, in.msg.Target):
-		return in, errForeign
+	case (single || in.msg.RequestID == "") && !concerns(c.host, in.msg.Target):
+		return in, errForeign // who asks is answered also where none of the rooms is (CLU-G-02)
 	case single && in.msg.RequestID != "":
 		in.confirm = c.confirmSingle(in.msg)
 		in.msg.RequestID = "" // that is the answer

@@ -78,13 +78,3 @@ func concerns(h adapter.Host, t adapter.Target) bool {
 	}
 	return len(t.Rooms) == 0
 }
-
-// isAnswered tells whether the node answers m even if it holds none of the rooms
-// (CLU-G-02).
-func isAnswered(m *adapter.Message) bool {
-	switch m.Kind {
-	case adapter.Join, adapter.Leave, adapter.Disconnect:
-		return false
-	}
-	return m.RequestID != ""
-}

@@ -54,6 +54,9 @@ func (s *Server) closeEvenly(ctx context.Context, perSecond float64, gone <-chan
 				return err
 			}
 		}
+		if r, ok := sess.recv.(DrainReceiver); ok {
+			r.Leaving(ctx)
+		}
 		if sess.Close(Close{Reason: ReasonServerShutdown, Code: closeGoingAway, Cause: ErrDraining, Linger: flushTimeout}) {
 			closed++
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,10 @@ type Receiver interface {
 // from polling to WebSocket. Upgraded runs before anything is read from there, and
 // must not block.
 type UpgradeReceiver interface{ Upgraded() }
+
+// DrainReceiver is a [Receiver] that wants to know before [Server.Drain] closes the
+// session. Leaving may block until ctx ends: the sessions after it wait, too.
+type DrainReceiver interface{ Leaving(ctx context.Context) }
 
 // Session is one Engine.IO session. It outlives its transports. All methods are
 // safe for concurrent use.
