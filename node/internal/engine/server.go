@@ -162,12 +162,16 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q *query
 		s.refuse(w, r, &refusal{code: codeBadRequest, cause: "TRANSPORT_HANDSHAKE_ERROR"})
 		return
 	}
-	release, ok := s.admit()
-	if !ok {
+	if !s.admit() {
 		s.Overloaded(w, r)
 		return
 	}
-	defer release()
+	taken := false // the count, by a session
+	defer func() {
+		if !taken {
+			s.pending.Add(-1)
+		}
+	}()
 	if s.cfg.AllowRequest != nil {
 		if err := s.cfg.AllowRequest(r); err != nil {
 			s.refuse(w, r, &refusal{code: codeForbidden, cause: "FORBIDDEN", text: err.Error()})
@@ -178,29 +182,37 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q *query
 		s.refuse(w, r, &refusal{code: codeUnsupportedVersion})
 		return
 	}
+	var c *wsConn
 	if upgrade {
-		s.openWebSocket(w, r, q)
+		var err error
+		if c, err = s.accept(w, r, true); err != nil {
+			return
+		}
+	}
+	sess := s.newSession(r, q)
+	taken = true // before the client can hear of it
+	if upgrade {
+		s.openWebSocket(sess, c, r)
 		return
 	}
-	s.openPolling(w, r, q)
+	s.openPolling(sess, w, r)
 }
 
 // admit decides whether one more handshake is served at all, before anything is
-// spent on it (HRD-14). The session counts as pending from here; release takes
-// that back unless register has taken it over.
-func (s *Server) admit() (release func(), ok bool) {
+// spent on it (HRD-14). It counts as pending from here, as its session does later.
+func (s *Server) admit() bool {
 	most := s.limits.Load().MaxSessions
 	s.mu.Lock()
 	full := s.draining || most > 0 && len(s.sessions) >= most
 	s.mu.Unlock()
 	if full || !s.rate.Allow() {
-		return nil, false
+		return false
 	}
 	if s.pending.Add(1) > int64(s.cfg.MaxPending) {
 		s.pending.Add(-1)
-		return nil, false
+		return false
 	}
-	return func() { s.pending.Add(-1) }, true
+	return true
 }
 
 // session finds an open session.
@@ -220,8 +232,7 @@ func (s *Server) newSession(r *http.Request, q *query) *Session {
 		sess.form |= formV3
 	}
 	sess.home = s.stats.next()
-	sess.pending = true
-	s.pending.Add(1) // the handshake's count goes over to the session
+	sess.pending = true // the handshake's count goes over to the session
 	return sess
 }
 
@@ -289,8 +300,7 @@ func (s *Server) upgraded() {
 }
 
 // openPolling answers a handshake by polling.
-func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query) {
-	sess := s.newSession(r, q)
+func (s *Server) openPolling(sess *Session, w http.ResponseWriter, r *http.Request) {
 	sess.polling = &pollState{}
 	if !s.open(sess, r) {
 		s.Overloaded(w, r)
@@ -308,12 +318,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, q *query) {
 }
 
 // openWebSocket answers a handshake by WebSocket.
-func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, q *query) {
-	c, err := s.accept(w, r, true)
-	if err != nil {
-		return
-	}
-	sess := s.newSession(r, q)
+func (s *Server) openWebSocket(sess *Session, c *wsConn, r *http.Request) {
 	sess.ws = c
 	if s.cfg.PerMessageDeflate && offersDeflate(r) {
 		sess.form |= formDeflate
