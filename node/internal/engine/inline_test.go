@@ -2,13 +2,17 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 )
 
-// ackInline answers each message on the reader.
+// ackInline answers each message on the reader, in order: who reads on, should the
+// machine make this one slow, waits.
 func ackInline(r *recorder, data []byte, _, inline bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !inline || !r.s.BeginInline() {
 		r.s.SendText(data)
 		return
@@ -65,17 +69,20 @@ func TestSlowInlineHandlerIsHandedOff(t *testing.T) {
 	close(release)
 	expect(t, read(t, c), "4ended slow true")
 	// The former reader is gone: the next one runs handlers inline again.
-	for {
+	for again := true; again; {
 		write(t, c, "4last")
 		if got := read(t, c); got == "4began last" {
-			expect(t, read(t, c), "4ended last false")
-			break
+			got = read(t, c)
+			again = got == "4ended last true" // on a machine that stood still meanwhile
+			if !again {
+				expect(t, got, "4ended last false")
+			}
 		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if fmt.Sprint(inlineRuns) != "[slow last]" {
-		t.Errorf("inline: %v", inlineRuns)
+	if runs := slices.Compact(inlineRuns); fmt.Sprint(runs) != "[slow last]" {
+		t.Errorf("inline: %v", runs)
 	}
 }
 
