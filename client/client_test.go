@@ -111,12 +111,12 @@ func TestConnectError(t *testing.T) {
 	p := srv.open()
 	p.want(`40/deny,{"token":"<x>"}`)
 	p.send(`44/deny,{"message":"nope","data":{"code":7}}`)
+	if got := p.read(); !strings.Contains(got, "close 1005") {
+		t.Errorf("connection not closed (SIO-X-20): %s", got)
+	}
 	var refused *ConnectError
 	if err := recv(t, errs); !errors.As(err, &refused) || refused.Message != "nope" || string(refused.Data) != `{"code":7}` {
 		t.Errorf("%#v", err)
-	}
-	if got := p.read(); !strings.Contains(got, "close 1005") {
-		t.Errorf("connection not closed (SIO-X-20): %s", got)
 	}
 }
 
@@ -131,6 +131,7 @@ func TestOldServer(t *testing.T) {
 	p := srv.open()
 	p.want("40")
 	p.send("40")
+	p.read() // the end
 	equal(t, recv(t, errs), errVersion)
 }
 
@@ -310,7 +311,7 @@ func TestAuthFunc(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	s := c.Of("/")
 	n := 0
 	s.SetAuthFunc(func(context.Context) (any, error) {

@@ -29,6 +29,10 @@ type script struct {
 	mu       sync.Mutex
 	requests []*http.Request
 
+	opened []*websocket.Conn
+	over   chan struct{}
+	leave  sync.Once
+
 	ws      chan *websocket.Conn // a WebSocket was opened
 	polls   chan *poll           // a GET or POST of a session
 	hello   string               // handshake; default defaultHello
@@ -45,9 +49,12 @@ type poll struct {
 const defaultHello = `0{"sid":"S","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":100}`
 
 func newScript(t *testing.T) *script {
-	s := &script{t: t, ws: make(chan *websocket.Conn, 10), polls: make(chan *poll, 10), hello: defaultHello}
+	s := &script{t: t, ws: make(chan *websocket.Conn, 10), polls: make(chan *poll, 10), hello: defaultHello, over: make(chan struct{})}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		close(s.over)
+		s.Close()
+	})
 	return s
 }
 
@@ -96,6 +103,46 @@ func (s *script) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// atEnd has a client closed when the test has ended, and answered.
+func (s *script) atEnd(closeClient func()) {
+	s.t.Cleanup(closeClient)
+	s.t.Cleanup(s.seeOff)
+}
+
+// seeOff answers everything from now on, so that who closes does not wait for
+// CloseTimeout. The test reads nothing any more.
+func (s *script) seeOff() {
+	s.leave.Do(func() {
+		for _, conn := range s.opened {
+			go discard(conn)
+		}
+		go s.answerAll()
+	})
+}
+
+func (s *script) answerAll() {
+	for {
+		select {
+		case conn := <-s.ws:
+			go discard(conn)
+		case p := <-s.polls:
+			p.answer <- map[string]string{"GET": "6", "POST": "ok"}[p.method]
+		case <-s.over:
+			return
+		}
+	}
+}
+
+// discard reads until the end, which gorilla answers.
+func discard(conn *websocket.Conn) {
+	defer conn.Close()
+	for {
+		if _, _, err := conn.ReadMessage(); err != nil {
+			return
+		}
+	}
+}
+
 // request returns the nth request that came, from the end if n is negative.
 func (s *script) request(n int) *http.Request {
 	s.mu.Lock()
@@ -141,6 +188,7 @@ func (s *script) accept() *peer {
 func (s *script) open() *peer {
 	s.t.Helper()
 	conn := recv(s.t, s.ws)
+	s.opened = append(s.opened, conn)
 	s.t.Cleanup(func() { conn.Close() })
 	_ = conn.SetReadDeadline(time.Now().Add(timeout))
 	return &peer{conn, s.t}
@@ -203,7 +251,7 @@ func testContext(t *testing.T) context.Context {
 func fast(o Options) Options {
 	o.Logger = quiet
 	if o.CloseTimeout == 0 {
-		o.CloseTimeout = 50 * time.Millisecond // few scripts answer a close frame
+		o.CloseTimeout = 5 * time.Second // what is sent last gets through though the machine stands still for a while
 	}
 	o.Reconnect.Delay, o.Reconnect.DelayMax = time.Millisecond, 5*time.Millisecond
 	return o
@@ -257,7 +305,7 @@ func dialScript(t *testing.T, srv *script, o Options, setup ...func(*Socket)) (*
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	t.Cleanup(r.s.Close)
+	srv.atEnd(r.s.Close)
 	if id := recv(t, rec.connects); id != "id1" {
 		t.Fatalf("id %q", id)
 	}

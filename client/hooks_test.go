@@ -24,7 +24,7 @@ func TestHooks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	told := make(chan string, 100)
 	tell := func(format string, a ...any) { told <- fmt.Sprintf(format, a...) }
 	c.OnOpen(func() { tell("open") })
@@ -52,10 +52,11 @@ func TestHooks(t *testing.T) {
 	p.send("2")
 	want("ping")
 	p.Close()
-	srv.accept()
+	p = srv.accept()
 	want("close transport close", "attempt 1", "open", "reconnect 1")
 	refuse.Store(true)
 	c.Drop()
+	p.read() // the end
 	want("close forced close", "attempt 1", "error", "reconnect error", "attempt 2", "error", "reconnect error", "failed")
 	equal(t, s.Active(), false)
 	if err := c.SetReconnect(ReconnectOptions{Jitter: 2}); err == nil {
@@ -76,7 +77,7 @@ func TestOnPacket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	c.OnPacket(func(p EnginePacket) { packets <- fmt.Sprintf("%v %v %s", p.Sent, p.Binary, p.Data) })
 	c.Of("/").Open()
 	p := srv.accept()

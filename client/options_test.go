@@ -103,7 +103,7 @@ func TestRememberUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	upgraded := make(chan string, 10)
 	failed := make(chan error, 10)
 	c.OnUpgrade(func(transport string) { upgraded <- transport })
@@ -129,11 +129,12 @@ func TestRememberUpgrade(t *testing.T) {
 	p.want("5")
 	recv(t, rec.connects)
 	p.Close()
-	srv.accept() // without a poll before
+	p = srv.accept() // without a poll before
 	recv(t, rec.connects)
 	equal(t, srv.request(-1).URL.Query().Get("sid"), "")
 	refuse.Store(true)
 	c.Drop()
+	p.read() // the end
 	var refused *TransportError
 	if err := recv(t, rec.failures); !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
 		t.Error(err)
@@ -154,7 +155,7 @@ func TestRequestTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	rec := record(c.Of("/"))
 	c.Of("/").Open() // nothing is answered but the handshake
 	if err := recv(t, rec.failures); !errors.Is(err, context.DeadlineExceeded) {

@@ -59,7 +59,7 @@ func TestOnRawOffset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	got := make(chan string, 10)
 	s := c.Of("/")
 	rec := record(s)

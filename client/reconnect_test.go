@@ -164,6 +164,8 @@ func TestReceiveQueue(t *testing.T) {
 	for range 19 {
 		recv(t, entered)
 	}
+	p.Close()
+	srv.seeOff()
 	s.Close()
 }
 
@@ -180,6 +182,7 @@ func TestCloseWhileQueueIsFull(t *testing.T) {
 		p.send(`42["e"]`)
 	}
 	recv(t, entered)
+	srv.seeOff()
 	s.Close()
 	equal(t, recv(t, rec.disconnects).Reason, ReasonClient)
 	equal(t, len(entered), 0)
@@ -225,7 +228,7 @@ func TestConnectAndOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	s := c.Of("/")
 	rec := record(s)
 	if err := s.Connect(testContext(t)); err == nil {
@@ -301,6 +304,7 @@ func TestAcksAcrossReconnect(t *testing.T) {
 	p.send(`431[]`)
 	equal(t, recv(t, got), nil)
 	_ = s.EmitAck(context.Background(), "closing", done)
+	srv.seeOff()
 	s.Close()
 	equal(t, recv(t, got), ErrDisconnected)
 }
@@ -311,7 +315,7 @@ func TestRecovery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	s := c.Of("/")
 	rec := record(s)
 	s.Open()
@@ -347,7 +351,7 @@ func TestRecoveryOfMuch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	s := c.Of("/")
 	rec := record(s)
 	s.Open()

@@ -103,6 +103,7 @@ func TestRetriesAcrossReconnect(t *testing.T) {
 	// Disconnect is such a loss, too, and Open goes on.
 	s.Disconnect()
 	p.want("41")
+	p.read() // the end
 	s.Open()
 	p = srv.accept()
 	p.want(`424["c"]`)
@@ -117,7 +118,7 @@ func TestRetriesOffline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	srv.atEnd(c.Close)
 	s := c.Of("/")
 	ctx := testContext(t)
 	done := make(outcomes, 10)
@@ -184,6 +185,7 @@ func TestRetriesGivenUp(t *testing.T) {
 		done.emit(t, s, testContext(t), "c")
 	}
 	p.want(`422["c"]`)
+	srv.seeOff()
 	s.Close()
 	for range 3 {
 		equal(t, recv(t, done), ErrDisconnected)

@@ -22,7 +22,7 @@ func openPolling(t *testing.T, srv *script, o Options) (*Socket, *recorder, map[
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Close)
+	srv.atEnd(c.Close)
 	s := c.Of("/")
 	rec := record(s)
 	s.Open()
@@ -250,6 +250,7 @@ func TestCloseDuringUpgrade(t *testing.T) {
 
 func TestNoUpgrade(t *testing.T) {
 	for _, o := range []Options{{NoUpgrade: true}, {Transports: []string{Polling}}} {
+		o.CloseTimeout = time.Millisecond // nobody answers
 		srv := newScript(t)
 		srv.hello = upgradable
 		s, _, _ := openPolling(t, srv, o)
@@ -291,6 +292,7 @@ func TestRoundTripper(t *testing.T) {
 		return http.DefaultTransport.RoundTrip(r)
 	})
 	s, _, _ := openPolling(t, srv, Options{Transports: []string{Polling}, RoundTripper: rt})
+	srv.seeOff()
 	s.Client().Close()
 	if n := used.Load(); n < 3 {
 		t.Errorf("used %d times", n)
@@ -321,6 +323,7 @@ func TestTLS(t *testing.T) {
 	}
 	p.send(`42["f"]`)
 	rec.want(t, "f[]")
+	srv.seeOff()
 	s.Close()
 	if _, err := Dial(testContext(t), secure.URL, fast(Options{})); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Error(err)
@@ -370,5 +373,6 @@ func TestEmitWaits(t *testing.T) {
 		t.Error(err)
 	}
 	p.Close()
+	srv.seeOff()
 	s.Close()
 }
