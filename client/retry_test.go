@@ -52,6 +52,7 @@ func TestRetriesOneAtATime(t *testing.T) {
 	p.send(`430[]`, `431[]`)
 	equal(t, recv(t, done), nil)
 	p.want(`451-2["c",{"_placeholder":true,"num":0}]`, "\x00\x01")
+	eventually(t, "an idle connection", s.client.current().Writable) // the writer may look for more
 	_ = s.Volatile().Emit(ctx, "now")
 	p.send(`432[5]`)
 	equal(t, recv(t, called), 5)

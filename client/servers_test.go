@@ -183,6 +183,7 @@ func checkNamespaces(t *testing.T, s *Socket) {
 }
 
 func checkTransport(t *testing.T, s *Socket, m mode) {
+	eventually(t, "the upgrade", func() bool { return s.Client().Transport() == m.transport })
 	got, err := Call[string](testContext(t), s, "transport")
 	if err != nil || got != m.transport || s.Client().Transport() != m.transport {
 		t.Error(got, err)
