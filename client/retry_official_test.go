@@ -29,7 +29,8 @@ type recording struct {
 	mu    sync.Mutex
 	lines []string
 	tries map[string]int
-	late  bool // an event came again that had been acknowledged: the machine was too slow for the ack timeout
+	late  bool // an event came again that had been acknowledged, or a try did not come: the machine was too slow for the ack timeout
+	next  int  // ack id
 	conns int
 	ended chan struct{}
 }
@@ -111,6 +112,9 @@ func (r *recording) event(text string) (todo, id string) {
 	if _, after, ok := strings.Cut(head, "-"); ok {
 		id = after
 	}
+	number, _ := strconv.Atoi(id)
+	r.late = r.late || number != r.next // the one before was sent when the connection had been cut
+	r.next = number + 1
 	n := r.tries[name]
 	r.tries[name]++
 	if n >= len(r.plan[name]) {
