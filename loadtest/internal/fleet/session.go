@@ -184,7 +184,8 @@ func (s *Session) disconnected(_ context.Context, d client.Disconnect) {
 	if d.Reason != client.ReasonClient {
 		s.lost.Store(f.Micros())
 	}
-	if !s.leaving.Load() {
+	ours := d.Reason == client.ReasonClient || d.Reason == client.ReasonForcedClose // we may wish otherwise by now
+	if !ours && !s.leaving.Load() {
 		f.Disconnected.Add(1)
 		f.Count("disconnected: " + d.Reason)
 	}
