@@ -104,7 +104,9 @@ func TestFaults(t *testing.T) {
 			// A message that is held for good is one that never comes.
 			args := append(with(s.url, "fanout", "--clients=20", "--rooms=2", "--rate=200/s"), "--timeout=2s")
 			d := measure(t, append(args, test.flags...)...)
+			s.mu.Lock()
 			held := int64(len(s.held))
+			s.mu.Unlock()
 			m := d.Messages
 			if m.Sent == 0 || m.Expected != m.Delivered+m.Lost || m.Excused != 0 || m.Unexpected != 0 {
 				t.Errorf("the account does not add up: %+v", m)
@@ -283,11 +285,11 @@ func TestStormWithTraffic(t *testing.T) {
 func TestHook(t *testing.T) {
 	s := start(t, node.Config{})
 	mark := filepath.Join(t.TempDir(), "mark")
-	measure(t, with(s.url, "storm", "--clients=2", "--hook=touch "+mark, "--after=100ms")...)
+	measure(t, with(s.url, "storm", "--clients=2", "--hook=touch "+mark, "--after=100ms", "--duration=3s")...)
 	if _, err := os.Stat(mark); err != nil {
 		t.Error(err)
 	}
-	if o := try(t, t.Context(), with(s.url, "storm", "--clients=2", "--hook=echo broken; exit 3", "--after=100ms")...); o.code != exitFailed || !strings.Contains(o.stderr, "broken") {
+	if o := try(t, t.Context(), with(s.url, "storm", "--clients=2", "--hook=echo broken; exit 3", "--after=100ms", "--duration=3s")...); o.code != exitFailed || !strings.Contains(o.stderr, "broken") {
 		t.Errorf("exit code %d", o.code)
 	}
 }
@@ -295,9 +297,9 @@ func TestHook(t *testing.T) {
 // Up and down again.
 func TestStages(t *testing.T) {
 	s := start(t, node.Config{})
-	d := measure(t, append(with(s.url, "fanout", "--rooms=2", "--rate=50/s"), "--stages=500ms:10,500ms:20,500ms:4")...)
+	d := measure(t, append(with(s.url, "fanout", "--rooms=2", "--rate=50/s"), "--stages=500ms:10,500ms:20,500ms:20,500ms:4")...)
 	// A generator that says of itself that it was too slow may not get up in time.
-	if p := d.Connections.Peak; p > 20 || p < 20 && len(d.Invalid) == 0 || len(d.Stages) != 3 || d.Connections.Disconnected != 0 {
+	if p := d.Connections.Peak; p > 20 || p < 20 && len(d.Invalid) == 0 || len(d.Stages) != 4 || d.Connections.Disconnected != 0 {
 		t.Errorf("%+v, %d stages", d.Connections, len(d.Stages))
 	}
 	if m := d.Messages; m.Lost != 0 || m.Unexpected != 0 || m.Delivered == 0 {
@@ -372,7 +374,7 @@ func TestTargets(t *testing.T) {
 		{"handshake refused", with(refusing.URL, "connect"), []string{refusing.URL, "403", "go away"}},
 		{"handshake refused, polling", with(refusing.URL, "connect", "--transport=polling"), []string{refusing.URL, "403", "go away"}},
 		{"namespace refused", with(s.url, "connect"), []string{s.url, "no entry"}},
-		{"no other side", append(with(good.url, "echo", "--nsp=/"), "--timeout=300ms"), []string{good.url, "echo", "--loadtest"}},
+		{"no other side", append(with(good.url, "echo", "--nsp=/"), "--timeout=2s"), []string{good.url, "echo", "--loadtest"}},
 		{"password", with("http://u:secret@127.0.0.1:1", "connect"), []string{"http://127.0.0.1:1"}},
 	}
 	good.node.Of("/")
