@@ -112,8 +112,14 @@ func TestPin(t *testing.T) {
 			t.Errorf("pinned to %s, is on %s", id, g.node())
 		}
 	}
-	if _, body := do(t, d.URL(), request{path: "/nodes"}); !strings.Contains(body, `{"node":"n2","online":2,"up":true}`) {
-		t.Error(body)
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) { // a node counts a client when it has told it
+		_, body := do(t, d.URL(), request{path: "/nodes"})
+		if strings.Contains(body, `{"node":"n2","online":2,"up":true}`) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(body)
+		}
 	}
 }
 
