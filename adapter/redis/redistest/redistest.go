@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -70,14 +71,28 @@ func launch(t testing.TB, args func(port string) []string) *Server {
 	return nil
 }
 
+// Ports of servers. The system gives none of them to a connection, nor of the bus of a
+// cluster, which has the port 10,000 above: so nobody else takes that of a server that
+// is to be started again.
+const (
+	firstPort = 11_000
+	lastPort  = 20_999
+)
+
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var failed error
+	for range 100 {
+		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort+1))
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
+		failed = err
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal(failed)
+	return ""
 }
 
 // run starts the process and waits until it answers.
