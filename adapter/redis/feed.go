@@ -191,7 +191,7 @@ func (c *connection) serve(ctx context.Context, err error) (complete bool, _ err
 	for err == nil {
 		select {
 		case err := <-c.failed:
-			return complete, err
+			return complete || c.restored(), err // it may have been complete since the last look
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-f.subs.kick:

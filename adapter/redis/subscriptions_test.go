@@ -229,6 +229,20 @@ func TestSubscriptionsWaitersOutliveTheConnection(t *testing.T) {
 	}
 }
 
+// TestConnectionLostAtOnce: a connection was complete although it failed before
+// anybody looked.
+func TestConnectionLostAtOnce(t *testing.T) {
+	cfg, _ := Config{}.withDefaults()
+	f := newFeed(newLink(nil, cfg, "nodeA", wireClassic), newSubscriptions(&sync.Mutex{}, modePlain))
+	f.subs.connect()
+	f.subs.reached()
+	c := &connection{feed: f, failed: make(chan error, 1)}
+	c.failed <- errDeaf
+	if complete, err := c.serve(t.Context(), nil); !complete || !errors.Is(err, errDeaf) {
+		t.Errorf("complete %v, %v", complete, err)
+	}
+}
+
 func TestSubscriptionsRefused(t *testing.T) {
 	f, e := newFake(t), &ear{}
 	f.connect()
