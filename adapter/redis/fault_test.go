@@ -271,8 +271,9 @@ func TestDeafConnection(t *testing.T) {
 	cfg := redis.Config{ProbeInterval: 100 * time.Millisecond, ProbeTimeout: 2 * time.Second, PublishTimeout: 2 * time.Second} // a busy machine is not deaf
 	a, b := start(t, server.Addr, redis.Config{}, "nodeA"), start(t, proxy.addr, cfg, "nodeB")
 	b.Enter(t, "r")
+	before := b.Stats().Resubscriptions
 	proxy.freeze()
-	adaptertest.Eventually(t, "a new connection", func() bool { return b.Stats().Resubscriptions > 0 })
+	adaptertest.Eventually(t, "a new connection", func() bool { return b.Stats().Resubscriptions > before })
 	awaitReady(t, b)
 	numbered(t, a, 0, 1, "r")
 	b.AwaitMessage(t, has(0))
