@@ -22,6 +22,7 @@ type proxy struct {
 	mu     sync.Mutex // guards the fields below
 	frozen map[net.Conn]bool
 	conns  []net.Conn
+	isShut bool // no connection lasts
 }
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -58,6 +59,10 @@ func (p *proxy) accept(l net.Listener, server string, wg *sync.WaitGroup) {
 		}
 		p.mu.Lock()
 		p.conns = append(p.conns, in, out)
+		if p.isShut {
+			in.Close()
+			out.Close()
+		}
 		p.mu.Unlock()
 		wg.Go(func() { p.pass(in, out, in) })
 		wg.Go(func() { p.pass(out, in, in) })
@@ -92,4 +97,20 @@ func (p *proxy) freeze() {
 	for _, c := range p.conns {
 		p.frozen[c] = true
 	}
+}
+
+// shut ends all connections, also new ones until open is called.
+func (p *proxy) shut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.isShut = true
+	for _, c := range p.conns {
+		c.Close()
+	}
+}
+
+func (p *proxy) open() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.isShut = false
 }
