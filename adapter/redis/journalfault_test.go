@@ -197,7 +197,9 @@ func TestJournalEventsLost(t *testing.T) {
 	for i := range n {
 		a.emit(t, i)
 	}
-	adaptertest.Eventually(t, "all to be kept", func() bool { return a.stats().Kept == n })
+	adaptertest.Eventually(t, "all to be kept, and most to be dropped", func() bool {
+		return a.stats().Kept == n && b.stats().ReceiveDropped > n/2
+	})
 	b.order.Unlock()
 	adaptertest.Eventually(t, "the node to be told", func() bool { return b.Losses() > 0 })
 	b.AwaitMessage(t, has(n-1))
@@ -309,8 +311,8 @@ func TestJournalRefused(t *testing.T) {
 		a.emit(t, i)
 	}
 	b.awaitEvents(t, n)
-	adaptertest.Eventually(t, "what was not kept", func() bool { return a.stats().KeepDropped == n })
-	if s := a.stats(); s.Kept != 0 || s.PublishErrors != 0 || s.Published < n {
+	adaptertest.Eventually(t, "what was not kept", func() bool { s := a.stats(); return s.KeepDropped == n && s.Published >= n })
+	if s := a.stats(); s.Kept != 0 || s.PublishErrors != 0 {
 		t.Errorf("%+v", s)
 	}
 	b.mustLose(t, "not kept", offset)
