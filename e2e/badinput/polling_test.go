@@ -97,11 +97,11 @@ func overlappingPosts(t *testing.T, s *stack) string {
 		second = p.post("6") // taken until the server has seen the other one
 		return second != "200 ok"
 	})
-	rest := readToEnd(t, nc)
-	switch refused := strings.HasPrefix(rest, "HTTP/1.1 400"); {
-	case rest != "" && !refused:
-		t.Errorf("the stalled POST got %q", rest)
-	case second == unknownSession && refused:
+	status, rest, _ := answer(t, bufio.NewReader(nc)) // no status if the connection was closed
+	switch cut := strings.HasPrefix(second, "error:"); {
+	case status != 0 && status != 400 || strings.Contains(rest, "timeout"):
+		t.Errorf("the stalled POST got %d %q", status, rest)
+	case status == 400 && (second == unknownSession || cut):
 		return "the stalled POST arrived while another was being received"
 	case second != "400 ":
 		t.Errorf("second POST: %s", second)
@@ -190,7 +190,7 @@ func TestB18EchoFlood(t *testing.T) {
 	t.Run("back-pressure", func(t *testing.T) {
 		const queue = 256 << 10
 		o := options{node: node.Config{
-			PingInterval: 2 * time.Second, PingTimeout: time.Second,
+			PingInterval: 2 * time.Second, PingTimeout: 4 * time.Second, // for the canary on a busy machine
 			Limits: node.Limits{Output: queue, PacketsPerPayload: 100_000},
 		}}
 		row(t, o, func(t *testing.T, s *stack) {
