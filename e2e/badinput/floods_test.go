@@ -212,11 +212,15 @@ func TestB39StoppedReaders(t *testing.T) {
 		defer s.watch(t)()
 		sockets := make(chan *node.Socket, 1)
 		ended := make(chan node.Disconnect, 10)
-		node.On(s.node, "me", func(_ context.Context, so *node.Socket, _ node.None) error { sockets <- so; return nil })
-		s.node.OnDisconnect(func(_ context.Context, _ *node.Socket, d node.Disconnect) {
-			select {
-			case ended <- d:
-			default:
+		var mine sync.Map // others, from before, may end late
+		node.On(s.node, "me", func(_ context.Context, so *node.Socket, _ node.None) error {
+			mine.Store(so.ID(), true)
+			sockets <- so
+			return nil
+		})
+		s.node.OnDisconnect(func(_ context.Context, so *node.Socket, d node.Disconnect) {
+			if _, ok := mine.Load(so.ID()); ok {
+				ended <- d
 			}
 		})
 		checkEnd := func(name string, begin time.Time) {
