@@ -108,6 +108,7 @@ func encode(message string) []byte {
 }
 
 func (p *peer) try(message string) error {
+	_ = p.nc.SetWriteDeadline(time.Now().Add(patience)) // the canary lives longer than dial grants
 	_, err := p.nc.Write(encode(message))
 	return err
 }
