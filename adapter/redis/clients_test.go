@@ -7,6 +7,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/fanwire/fanwire/adapter"
+	"github.com/fanwire/fanwire/adapter/adaptertest"
 	"github.com/fanwire/fanwire/adapter/redis"
 	"github.com/fanwire/fanwire/adapter/redis/redistest"
 	"github.com/fanwire/fanwire/internal/clustertest"
@@ -19,7 +20,8 @@ func wires() map[string]func(goredis.UniversalClient) adapter.Factory {
 		"classic": func(c goredis.UniversalClient) adapter.Factory { return redis.NewAdapter(c, redis.Config{}) },
 		"sharded": func(c goredis.UniversalClient) adapter.Factory { return redis.NewShardedAdapter(c, redis.Config{}) },
 		"streams": func(c goredis.UniversalClient) adapter.Factory {
-			return redis.NewStreamsAdapter(c, redis.StreamsConfig{})
+			// What does not come back in time may come twice to a client that is cut off.
+			return redis.NewStreamsAdapter(c, redis.StreamsConfig{OrderWait: adaptertest.Timeout})
 		},
 	}
 }
