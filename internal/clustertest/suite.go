@@ -219,6 +219,9 @@ func testNamespaces(t *testing.T, c *cluster) {
 	one := c.enter(t, c.nodes[0].url()+"/tenant/1", "a", client.Options{})
 	same1 := c.enter(t, c.nodes[1].url()+"/tenant/1", "b", client.Options{})
 	other := c.enter(t, c.nodes[1].url()+"/tenant/2", "c", client.Options{})
+	for _, m := range c.nodes { // a client does not wait for long until its new namespace hears the other nodes
+		must(t, m.srv.Ready(ctx))
+	}
 	for i, m := range c.nodes[:2] {
 		ns, release, ok := m.srv.Hold(ctx, "/tenant/1")
 		if !ok {

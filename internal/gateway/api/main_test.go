@@ -277,6 +277,9 @@ func (g *gateway) connect(t testing.TB, namespace string, a auth, setup ...func(
 	}
 	out.Socket = s
 	t.Cleanup(s.Close)
+	if err := g.srv.Ready(ctx); err != nil { // a client does not wait for long until its new namespace hears the other nodes
+		t.Fatal(err)
+	}
 	return out
 }
 

@@ -69,14 +69,20 @@ func cluster(t testing.TB, n int, s Settings, opts Options) (list []*gateway, se
 		opts.Redis = rdb
 		list = append(list, start(t, s, opts, node.Config{Adapter: redis.NewAdapter(rdb, redis.Config{})}))
 	}
+	ready(t, list)
+	return list, server
+}
+
+// ready waits until all namespaces that there are hear the other nodes.
+func ready(t testing.TB, list []*gateway) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for _, g := range list {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
 		if err := g.srv.Ready(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return list, server
 }
 
 func redisClient(t testing.TB, addr string) *goredis.Client {

@@ -125,6 +125,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ready(t, list) // neither waits for long until its new namespace hears the other node
 	if err := ns.Emit(t.Context(), "hi"); err != nil {
 		t.Fatal(err)
 	}
