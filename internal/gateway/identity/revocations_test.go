@@ -257,7 +257,7 @@ func TestRevocationsReplaceInRedis(t *testing.T) {
 // Redis, whichever is written first.
 func TestRevocationsWrittenLate(t *testing.T) {
 	server := miniredis.RunT(t)
-	a := member(t, dialRedis(t, server.Addr()), RevocationOptions{})
+	a := NewRevocations(dialRedis(t, server.Addr()), RevocationOptions{Now: newClock().now}) // not started: only the test writes
 	old := Revocation{User: "ann", IssuedBefore: start, Expires: start.Add(time.Hour)}
 	if err := a.Revoke(t.Context(), old); err != nil {
 		t.Fatal(err)

@@ -465,6 +465,7 @@ func TestSentryOrder(t *testing.T) {
 	for i := range 20 {
 		g.enter("/", auth(user("ann", time.Duration(1+(i*7)%20)*time.Hour, "")), client.WebSocket)
 	}
+	eventually(t, "all are watched", func() bool { return g.sentry.Len() == 20 }) // a client is told before
 	for i := range 20 {
 		if n := g.sentry.Len(); n != 20-i {
 			t.Fatalf("%d are watched, want %d", n, 20-i)
