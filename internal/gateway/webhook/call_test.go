@@ -387,8 +387,9 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 // A hook that was replaced finishes what has begun, also what begins late, and lets
 // its connections go.
 func TestClose(t *testing.T) {
-	free := make(chan struct{})
+	began, free := make(chan struct{}), make(chan struct{})
 	b := newBackend(t, inTurn(func(w http.ResponseWriter, r *http.Request) {
+		close(began)
 		<-free
 		says(`{"ack":[1]}`)(w, r)
 	}, says(`{}`)))
@@ -401,9 +402,7 @@ func TestClose(t *testing.T) {
 		}
 		done <- err
 	}()
-	for len(b.requests()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	<-began
 	h.Close()
 	if _, err := h.Call(context.Background(), eventRequest()); err != nil {
 		t.Error(err)

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fanwire/fanwire/internal/gateway/config"
@@ -67,28 +68,30 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 
 // Requests share connections: one after the other one, many at a time as many.
 func TestConnectionsAreUsedAgain(t *testing.T) {
-	b := newBackend(t, inTurn(status(404, "no"), status(500, "failed"), says(`{}`)))
-	h := b.hook(t, func(c *config.Webhook) { c.MaxConcurrent = 8 })
-	for range 50 {
-		_, _ = h.Call(context.Background(), eventRequest())
-	}
-	if n := b.connections(); n != 1 {
-		t.Errorf("%d connections for one request at a time", n)
-	}
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 50 {
-				if _, err := h.Call(context.Background(), eventRequest()); err != nil {
-					t.Error(err)
+	synctest.Test(t, func(t *testing.T) { // net/http gives a connection up whose goroutine takes 50 ms to say that it has written
+		b, h, end := inBubble(t, inTurn(status(404, "no"), status(500, "failed"), says(`{}`)), func(c *config.Webhook) { c.MaxConcurrent = 8 })
+		defer end()
+		for range 50 {
+			_, _ = h.Call(context.Background(), eventRequest())
+		}
+		if n := b.connections(); n != 1 {
+			t.Errorf("%d connections for one request at a time", n)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for range 50 {
+					if _, err := h.Call(context.Background(), eventRequest()); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-		})
-	}
-	wg.Wait()
-	if n := b.connections(); n > 16 { // a connection may be dialed that another request does without
-		t.Errorf("%d connections for 8 requests at a time", n)
-	}
+			})
+		}
+		wg.Wait()
+		if n := b.connections(); n > 16 { // a connection may be dialed that another request does without
+			t.Errorf("%d connections for 8 requests at a time", n)
+		}
+	})
 }
 
 // writePEM writes a certificate and its key to files.
