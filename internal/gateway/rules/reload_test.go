@@ -68,7 +68,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	wg.Wait()
 	close(stop)
 	reloading.Wait()
-	if st := g.Stats(); st.Relayed != clients*events || st.Unmatched != 0 {
+	eventually(t, "counted", func() bool { return g.Stats().Relayed == clients*events })
+	if st := g.Stats(); st.Unmatched != 0 {
 		t.Errorf("%+v", st)
 	}
 }
