@@ -67,7 +67,7 @@ func TestCommandLine(t *testing.T) {
 		{"emit --adapter=carrier-pigeon e", 2, "--adapter must be one of"},
 		{"emit --subscription-mode=some e", 2, "--subscription-mode must be one of"},
 		{"emit --redis=http://127.0.0.1:1 e", 2, "not an address"},
-		{"emit --redis=127.0.0.1:1 --timeout=100ms e", 1, "connection refused"},
+		{"emit --redis=127.0.0.1:1 --timeout=1s e", 1, "connection refused"},
 		{"emit --redis=127.0.0.1:1 --timeout=100ms connect", 1, "reserved event name"},
 		{"emit --redis=127.0.0.1:1/none e", 1, "database"},
 		{"emit --redis=127.0.0.1:1 e @/does/not/exist", 1, "no such file"},

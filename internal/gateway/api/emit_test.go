@@ -124,7 +124,7 @@ func TestEmitWithAcks(t *testing.T) {
 	}
 	// One that does not answer.
 	c.nodes[1].connect(t, "/", auth{"rooms": []string{"all"}})
-	if got := g.ask(t, "/v1/emit", `{"to":["all"],"event":"nothing","ack":true,"timeout":300}`); got != "[<nil> <nil> <nil>] 3 4 false false [] 0" {
+	if got := g.ask(t, "/v1/emit", `{"to":["all"],"event":"nothing","ack":true,"timeout":2000}`); got != "[<nil> <nil> <nil>] 3 4 false false [] 0" {
 		t.Error("one is silent:", got)
 	}
 }
@@ -146,7 +146,7 @@ func TestEmitWithAcksOfMissingNode(t *testing.T) {
 	})
 	c.nodes[0].send(t, "POST", "/v1/emit", `{"to":["own 2"],"event":"x"}`, 204)
 	<-entered
-	got := c.nodes[0].ask(t, "/v1/emit", `{"to":["all"],"event":"e","ack":true,"timeout":300}`)
+	got := c.nodes[0].ask(t, "/v1/emit", `{"to":["all"],"event":"e","ack":true,"timeout":2000}`)
 	close(hang)
 	if got != "[1] 1 -1 false false [n2] 0" {
 		t.Error(got)
