@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,7 +22,10 @@ import (
 	"github.com/fanwire/fanwire/node"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) {
+	greetTime, askTime = patience, patience // nodes of these tests answer, and what they do not is lost
+	leaktest.Main(m)
+}
 
 // patience bounds every wait. Nothing waits for it to pass.
 const patience = time.Minute
@@ -183,6 +187,7 @@ func (n *testNode) admin(t testing.TB) *page {
 	p := n.open(t, credentials("admin", password))
 	if n.ui.verbose {
 		p.await("all_sockets", func(string) bool { return true })
+		p.await("socket_connected", func(args string) bool { return strings.Contains(args, p.ID()) }) // its own, at any time after that
 	}
 	return p
 }

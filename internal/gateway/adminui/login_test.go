@@ -99,6 +99,11 @@ func TestLoginLimit(t *testing.T) {
 			t.Errorf("%d: %s", i, got)
 		}
 	}
+	n.ui.limits.mu.Lock()
+	for key, u := range n.ui.limits.used {
+		n.ui.limits.used[key] = usage{u.n, u.at.Add(time.Hour)} // none comes back, however long this takes
+	}
+	n.ui.limits.mu.Unlock()
 	if got := message(credentials("admin", password)); got != "too many logins, try again later" {
 		t.Error(got)
 	}

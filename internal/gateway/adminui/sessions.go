@@ -15,10 +15,12 @@ import (
 const (
 	sessionLife = 24 * time.Hour // as officially in Redis
 	maxSessions = 1000           // the oldest go
-	// askTime bounds the question to the other nodes whether they know a session.
-	askTime = time.Second
-	maxAsks = 4 // at a time
+	maxAsks     = 4              // at a time
 )
+
+// askTime bounds the question to the other nodes whether they know a session. Tests
+// give them more.
+var askTime = time.Second
 
 // Names of events between nodes, in the admin namespace.
 const (
