@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"log/slog"
 	"net/http/httptest"
 	"testing"
@@ -31,7 +32,9 @@ func serve(t testing.TB, cfg node.Config, setUp func(*node.Server)) (srv *node.S
 	}
 	ts := httptest.NewServer(srv)
 	t.Cleanup(func() {
-		if err := srv.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
 		ts.Close()
