@@ -129,6 +129,13 @@ export async function onEach(t, cluster, options) {
   return cluster.nodes.map((node) => found.get(node.id));
 }
 
+// alone waits until these are the only clients of their namespace: those of the test
+// before, and those that onEach had one too many, may still be leaving. A broadcast to
+// everybody would wait for their acknowledgements.
+export async function alone(sockets) {
+  await until("the others to be gone", async () => (await call(sockets[0], "sockets", {})).length === sockets.length);
+}
+
 // fence proves that what was sent before has arrived wherever it goes: from
 // emits a fence to everybody after it, and one emitter's events come in order.
 // It returns when each of the sockets has the fence. A target may name a room that

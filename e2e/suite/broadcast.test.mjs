@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { call, fence, Inbox, MODES, onEach } from "../lib/client.mjs";
+import { alone, call, fence, Inbox, MODES, onEach } from "../lib/client.mjs";
 import { useCluster } from "../lib/cluster.mjs";
 import { nested } from "../lib/values.mjs";
 
@@ -45,6 +45,7 @@ describe("broadcast", () => {
     it(`collects acknowledgements from every node, ${mode} (SIO-A-03)`, async (t) => {
       const sockets = await onEach(t, cluster, { mode });
       for (const [i, s] of sockets.entries()) s.on("poll", (x, reply) => reply(`${x}${i}`, "ignored"));
+      await alone(sockets);
       for (const socket of sockets) {
         const { error, answers } = await call(socket, "emitAck", { timeout: 5_000 }, "poll", "v");
         assert.equal(error, null);
@@ -73,7 +74,7 @@ describe("broadcast", () => {
     const sockets = await onEach(t, cluster, {});
     sockets[0].on("poll", (reply) => reply("zero"));
     sockets[2].on("poll", (reply) => reply("two"));
-    const { error, answers } = await call(sockets[1], "emitAck", { timeout: 300 }, "poll");
+    const { error, answers } = await call(sockets[1], "emitAck", { timeout: 3_000 }, "poll");
     assert.notEqual(error, null);
     assert.deepEqual(answers.sort(), ["two", "zero"]);
   });
@@ -89,6 +90,7 @@ describe("broadcast", () => {
     sockets[0].on("poll", (reply) => reply());
     sockets[1].on("poll", (reply) => reply(null));
     sockets[2].on("poll", (reply) => reply(nested()));
+    await alone(sockets);
     const { error, answers } = await call(sockets[1], "emitAck", { timeout: 5_000 }, "poll");
     assert.equal(error, null);
     assert.equal(answers.length, 3);

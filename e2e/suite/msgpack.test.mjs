@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 
 import parser from "socket.io-msgpack-parser";
 
-import { call, callAll, connect, Inbox, MODES, onEach, open, refused } from "../lib/client.mjs";
+import { alone, call, callAll, connect, Inbox, MODES, onEach, open, refused } from "../lib/client.mjs";
 import { SUBJECT, useCluster } from "../lib/cluster.mjs";
 import { nested, PORTABLE_VALUES } from "../lib/values.mjs";
 
@@ -30,6 +30,7 @@ describe("msgpack parser", () => {
         for (const inbox of got) assert.deepEqual(await inbox.next(), [from.id, nested()]);
       }
       for (const s of sockets) s.on("poll", (x, reply) => reply(x));
+      await alone(sockets);
       for (const from of sockets) {
         assert.deepEqual(await call(from, "emitAck", { timeout: 5_000 }, "poll", nested()), { error: null, answers: [nested(), nested(), nested()] });
       }
