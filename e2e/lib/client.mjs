@@ -112,6 +112,13 @@ export class Inbox {
   }
 }
 
+// reasonOf waits until the inbox of "gone" has this client, and gives why it left.
+// Clients of the test before may be among those that leave.
+export async function reasonOf(gone, id) {
+  const [{ reason }] = await until(`the end of ${id}`, () => gone.items.find(([one]) => one.id === id));
+  return reason;
+}
+
 // onEach opens one client on every node through the balancer, in the order of the
 // nodes. Those that are one too many stay until all are there: the balancer turns to
 // who has the fewest.
