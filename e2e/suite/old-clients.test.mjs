@@ -11,7 +11,7 @@ import { event, within } from "../lib/wait.mjs";
 const values = () => [{ buf: bytes(4), list: [bytes(1), "é😀"] }, ...TEXTS, bytes(3_000)];
 
 describe("clients of version 2", () => {
-  const cluster = useCluster({ flags: ["--allow-eio3", "--ping-interval", "1000", "--ping-timeout", "1000"] });
+  const cluster = useCluster({ flags: ["--allow-eio3", "--ping-interval", "1000", "--ping-timeout", "3000"] });
 
   for (const mode of Object.keys(MODES)) {
     const node = (i) => cluster.nodes[i].url;
@@ -65,7 +65,7 @@ describe("clients of version 2", () => {
       const socket = await connectOld(t, node(0), { mode });
       const ends = new Inbox(socket, "disconnect");
       const pongs = new Inbox(socket, "pong");
-      await pongs.take(3);
+      await pongs.take(5); // more than an interval and a timeout
       assert.deepEqual(ends.items, []);
       assert.equal(await call(socket, "echo", "alive"), "alive");
     });
