@@ -91,6 +91,7 @@ describe("admin UI in a browser", () => {
   it("comes back with its session, at the other node as well", async (t) => {
     const page = await login(t);
     await page.locator(".v-dialog--active").waitFor({ state: "detached" });
+    await until("the session", () => page.evaluate(() => localStorage.getItem("session_id"))); // it comes after the connection
     await page.reload({ waitUntil: "domcontentloaded" });
     await until("both servers", async () => /\bhealthy\s+2\b/i.test(await text(page)));
   });

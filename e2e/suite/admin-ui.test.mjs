@@ -75,6 +75,7 @@ describe("admin namespace", () => {
   it("tells what happens at the other node, as officially", async (t) => {
     const admin = await Admin.open(t, cluster.nodes[0]);
     await admin.await("all_sockets");
+    await admin.servers(["n1", "n2"]); // n2 knows that somebody listens
     const socket = await connect(t, cluster.nodes[1].url, { mode: "upgrade" });
     const { id } = socket;
     const [description, at] = await admin.await("socket_connected", (s) => s.id === id);
