@@ -119,6 +119,6 @@ async function orders() {
 
 const server = app.listen(0, "127.0.0.1");
 await once(server, "listening");
-console.log(JSON.stringify({ event: "listening", url: `http://127.0.0.1:${server.address().port}` }));
 process.on("SIGTERM", () => process.exit(0));
 process.on("SIGUSR2", () => void orders()); // the gateways are there
+console.log(JSON.stringify({ event: "listening", url: `http://127.0.0.1:${server.address().port}` }));
