@@ -20,15 +20,16 @@ const PER_MODE = 2; // clients
 const PATIENT = 60_000; // ms, for what takes a second on a quiet machine
 const KEY = "docs-example-key-change-me-please-0123";
 
-// Old is an official server, New a gateway, both on an address that stays.
+// Old is an official server, New a gateway, both on an address that stays, and that no
+// other program gets by chance while it is not used.
 class Old {
-  constructor(name, port) {
-    Object.assign(this, { name, port, url: `http://127.0.0.1:${port}` });
+  constructor(name, host, port) {
+    Object.assign(this, { name, address: `${host}:${port}`, url: `http://${host}:${port}` });
   }
 
   async start(redis) {
     this.process = new Process(this.name, process.execPath, [
-      join(E2E, "peers", "chat.mjs"), "--listen", `127.0.0.1:${this.port}`, "--redis", redis.url,
+      join(E2E, "peers", "chat.mjs"), "--listen", this.address, "--redis", redis.url,
     ]);
     await this.process.json("listening", PATIENT);
   }
@@ -48,7 +49,7 @@ class New extends Old {
   async start(redis) {
     this.process = new Process(this.name, join(OUT, "fanwire"), [
       "serve", "--json", "--config", join(REPO, "docs", "examples", "migration.yaml"), `--redis.addresses=127.0.0.1:${redis.port}`,
-      `--node.id=${this.name}`, `--listen.address=127.0.0.1:${this.port}`, "--admin.address=127.0.0.1:0",
+      `--node.id=${this.name}`, `--listen.address=${this.address}`, "--admin.address=127.0.0.1:0",
       "--drain.delay=1s", "--drain.spread=1s",
     ]);
     this.admin = (await this.process.line("admin", (line) => line.includes('"role":"admin"') && JSON.parse(line), PATIENT)).url;
@@ -117,9 +118,9 @@ describe("from official servers to gateways and back", () => {
 
   before(async () => {
     redis = await Redis.start();
-    const server = async (Kind, name) => new Kind(name, await freePort());
-    olds = await Promise.all([1, 2, 3].map((i) => server(Old, `old${i}`)));
-    news = await Promise.all([1, 2, 3].map((i) => server(New, `new${i}`)));
+    const server = async (Kind, name, n) => new Kind(name, `127.3.0.${n}`, await freePort());
+    olds = await Promise.all([1, 2, 3].map((i) => server(Old, `old${i}`, i)));
+    news = await Promise.all([1, 2, 3].map((i) => server(New, `new${i}`, 3 + i)));
     await Promise.all(olds.map((o) => o.start(redis)));
     await withFreePort(async (port) => {
       url = `http://127.0.0.1:${port}`;
@@ -189,8 +190,7 @@ describe("from official servers to gateways and back", () => {
       await one.stop();
       await all(...news);
     }
-    const sockets = await onGateways();
-    assert.equal(sockets.length, clients.length, "all clients are on gateways");
+    await until("all clients to be on gateways", async () => (await onGateways()).length === clients.length, PATIENT);
   });
 
   it("goes back", async () => {
