@@ -34,20 +34,23 @@ func TestF13(t *testing.T) {
 			}
 		}
 		g.phase(during)
-		queue, begun := int64(0), time.Time{}
+		queue, asked, begun := int64(0), time.Now(), time.Time{}
 		closed := make(chan time.Duration, 1)
 		watching, end := context.WithCancel(r.t.Context())
 		defer end()
 		go func() { // ends when they are closed, or with the run
 			for watching.Err() == nil {
+				now := time.Now()
 				st, err := g.nodes[0].stats()
 				if err != nil {
 					return
 				}
 				queue = max(queue, st.Node.QueuedBytes)
-				if begun.IsZero() && st.Node.QueuedBytes > 100_000 {
-					begun = time.Now()
+				// It began after the question before.
+				if begun.IsZero() && (st.Node.QueuedBytes > 100_000 || st.Node.SlowConsumers > 0) {
+					begun = asked
 				}
+				asked = now
 				if st.Node.SlowConsumers >= uint64(len(stopped)) {
 					closed <- time.Since(begun)
 					return

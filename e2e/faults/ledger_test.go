@@ -240,7 +240,7 @@ type question struct {
 
 // inFlightTime is how long before its end a killed node may have taken an event
 // that it had not handed to Redis.
-const inFlightTime = 250 * time.Millisecond
+func inFlightTime() time.Duration { return allowed(250 * time.Millisecond) }
 
 func (l *ledger) tally(q question) tally {
 	l.mu.Lock()
@@ -284,7 +284,7 @@ func (t *tally) stream(id streamID, s *stream, members []*receiver, q question) 
 				remote = true // it came through Redis
 			}
 		}
-		if e.node == q.killed && !remote && e.at > q.killedAt-int64(inFlightTime) {
+		if e.node == q.killed && !remote && e.at > q.killedAt-int64(inFlightTime()) {
 			t.inFlight += len(members)
 			continue
 		}
