@@ -22,6 +22,10 @@ const COMMANDS = {
   "official-specific": [...PEER, "--specific-response"],
 };
 
+// HOST is an address of this test file alone: nobody else gets the port of a node that
+// is away.
+const HOST = `127.4.${(process.pid >> 8) & 255}.${process.pid & 255}`;
+
 // NAMESPACES are those that every node has from its start.
 export const NAMESPACES = ["/", "/chat", "/guarded"];
 
@@ -33,7 +37,7 @@ export class Node {
     this.flags = flags;
   }
 
-  async start(listen = "127.0.0.1:0") {
+  async start(listen = `${HOST}:0`) {
     const [command, ...args] = COMMANDS[this.kind];
     this.process = new Process(`${this.id}-${this.kind}`, command, [
       ...args, "--node-id", this.id, "--listen", listen, ...this.flags,

@@ -214,6 +214,7 @@ class Recipe {
     // dead node: that is lost, and what was said then is not asked for.
     if (this.way === "roundrobin") await this.talkOn();
     else await words.heard();
+    await this.back();
     const others = clients.filter((_, i) => nodes[i] !== victim.id);
     t.diagnostic(`killed: ${story(clients.filter((_, i) => nodes[i] === victim.id))}; others: ${story(others)}`);
     this.healed();
@@ -238,7 +239,7 @@ class Recipe {
       })());
     }
     await words.heard();
-    await until("everybody to be back", () => clients.every((client) => client.settled), WAIT);
+    await this.back();
     t.diagnostic(`replaced: ${story(clients)}`);
     this.healed();
     // A node that believes to have missed events has its clients come in anew, which
@@ -251,6 +252,11 @@ class Recipe {
   // without waits until all clients are settled on other nodes.
   without(node) {
     return until(`everybody to be elsewhere than on ${node.id}`, () => this.clients.every((client) => client.settled && client.node !== node.id), WAIT);
+  }
+
+  // back waits until all clients are settled.
+  back() {
+    return until("everybody to be back", () => this.clients.every((client) => client.settled), WAIT);
   }
 
   // healed asserts that whatever happened is something that the official client gets

@@ -73,17 +73,19 @@ export class World {
     const { secrets } = this;
     this.redis = await Redis.start();
     // The backend is there first: its address is in the configuration. It learns
-    // those of the gateways by its environment, so they are fixed before.
-    const ports = await this.#freePorts(6);
+    // those of the gateways by its environment, so they are fixed before, where no
+    // other program gets one of them by chance.
+    const host = "127.3.1.1";
+    const ports = await this.#freePorts(host, 6);
     const env = { WEBHOOK_SECRET: secrets.webhook, JWT_SECRET: secrets.jwt, API_KEY: secrets.key, REDIS_URL: this.redis.url };
-    env.API_URLS = [1, 3, 5].map((i) => `http://127.0.0.1:${ports[i]}`).join(",");
+    env.API_URLS = [1, 3, 5].map((i) => `http://${host}:${ports[i]}`).join(",");
     env.PYTHONPATH = join(HERE, "out", "python");
     const [command, ...args] = BACKENDS[this.language];
     this.backend = new Process(`backend-${this.language}`, command, args, { env: { ...process.env, ...env } });
     this.backendURL = (await this.backend.json("listening")).url;
     this.gateways = [1, 2, 3].map((n, i) => new Gateway(`g${n}`, [
       `--config=${join(HERE, "gateway.yaml")}`, `--redis.addresses=${this.redis.url}`,
-      `--listen.address=127.0.0.1:${ports[2 * i]}`, `--admin.address=127.0.0.1:${ports[2 * i + 1]}`,
+      `--listen.address=${host}:${ports[2 * i]}`, `--admin.address=${host}:${ports[2 * i + 1]}`,
       `--auth.jwt.jwks_url=${this.backendURL}/jwks.json`,
     ], this.#env()));
     await Promise.all(this.gateways.map((g) => g.start()));
@@ -108,12 +110,11 @@ export class World {
     };
   }
 
-  // freePorts asks the system. Somebody else may take one before it is used; then
-  // the start fails and says so.
-  async #freePorts(count) {
+  // freePorts asks the system.
+  async #freePorts(host, count) {
     const { createServer } = await import("node:net");
     const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve) => {
-      const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+      const server = createServer().listen(0, host, () => resolve(server));
     })));
     const ports = servers.map((server) => server.address().port);
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
