@@ -34,6 +34,13 @@ async function streams(servers, count, namespaces) {
   return clients.split("\n").filter((line) => line.includes("cmd=xread")).length === count;
 }
 
+// RECORDS are the keys of sessions that clients may continue, and how values are read.
+const RECORDS = {
+  classic: ["fanwire:session:", "utf8"],
+  sharded: ["fanwire:session:", "utf8"],
+  streams: ["sio:session:", "base64"],
+};
+
 async function counts(servers, command, channels) {
   const answers = await Promise.all(servers.map((s) => s.call("PUBSUB", command, ...channels))); // name, count, name, count ...
   return channels.map((_, i) => answers.reduce((sum, answer) => sum + answer[2 * i + 1], 0));
@@ -75,6 +82,22 @@ export class Redis {
     const client = this.client();
     try {
       await until(`${count} nodes in ${namespaces}`, () => PRESENT[adapter]([client], count, namespaces));
+    } finally {
+      client.disconnect();
+    }
+  }
+
+  // kept waits until the records of clients' sessions are here, and tell of all of the
+  // words. Nodes under test write them soon after a change, and nobody waits for that.
+  async kept(adapter, sockets, ...words) {
+    const client = this.client();
+    const [prefix, encoding] = RECORDS[adapter];
+    const kept = async ({ _pid }) => {
+      const record = Buffer.from((await client.get(prefix + _pid)) ?? "", encoding);
+      return words.every((word) => record.includes(word));
+    };
+    try {
+      await until("the sessions to be kept", async () => (await Promise.all(sockets.map(kept))).every(Boolean));
     } finally {
       client.disconnect();
     }

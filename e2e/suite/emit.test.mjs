@@ -176,6 +176,7 @@ for (const [name, { options, args }] of Object.entries(CASES)) {
     const got = new Inbox(socket, "news");
     await run("news", "0");
     await got.take();
+    await cluster.redis.kept(options.adapter ?? "classic", [socket], "r1");
     for (let round = 1; round <= 3; round++) {
       const gone = event(socket, "disconnect");
       socket.io.engine.close();

@@ -176,7 +176,7 @@ class Load {
     this.sent = publishers.map(() => 0);
     this.running = publishers.map(async (socket, i) => {
       while (!this.over) {
-        await call(socket, "emit", { from: "io", to: i % 2 ? ["r"] : [] }, "n", i, ++this.sent[i]);
+        await call(socket, "emit", { from: "io", to: i % 2 ? ["listeners"] : [] }, "n", i, ++this.sent[i]);
       }
       await call(socket, "emit", { from: "io" }, "n", i, ++this.sent[i], "last");
     });
@@ -217,9 +217,10 @@ for (const adapter of ["classic", "sharded", "streams"]) {
       const clients = await Promise.all([...Array(12).keys()].map((i) => connect(t, cluster.url, {
         mode: Object.keys(MODES)[i % 3], reconnectionDelay: 20, reconnectionDelayMax: 100,
       })));
-      await Promise.all(clients.map((socket) => call(socket, "join", ["r"])));
+      await Promise.all(clients.map((socket) => call(socket, "join", ["listeners"])));
       const publishers = await Promise.all([0, 2, 2].map((i) => connect(t, cluster.nodes[i].url)));
       await fence(publishers[0], clients);
+      await cluster.redis.kept(adapter, clients, "listeners");
       const witnesses = clients.map((socket) => new Witness(socket, publishers.length));
       const load = new Load(publishers);
       await until("some traffic", () => witnesses.every((w) => w.last.every((n) => n > 50)));

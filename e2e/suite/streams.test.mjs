@@ -35,9 +35,7 @@ describe("recovery on streams", () => {
     it(`continues a session ${way}, and back`, async (t) => {
       const other = await connect(t, cluster.nodes[1].url);
       const client = await connect(t, cluster.nodes[from].url);
-      const { id, _pid: pid } = client;
-      const redis = cluster.redis.client();
-      t.after(() => redis.disconnect());
+      const { id } = client;
       const room = `room-${from}${to}`;
       const got = new Inbox(client, "news");
       await call(client, "join", [room]);
@@ -47,11 +45,7 @@ describe("recovery on streams", () => {
       for (const [round, target] of [to, from, to].entries()) {
         await cut(client);
         await until("nobody to know the client", async () => (await call(other, "sockets", { to: [id] })).length === 0);
-        // Nodes under test do not wait for the record that official ones look for.
-        await until("the session to be kept", async () => {
-          const record = Buffer.from((await redis.get(`sio:session:${pid}`)) ?? "", "base64");
-          return record.includes(room) && record.includes("bob");
-        });
+        await cluster.redis.kept("streams", [client], room, "bob");
         await call(other, "emit", { to: [room] }, "news", "room", round, bytes(3));
         await call(other, "emit", { to: ["another"] }, "news", "not for us");
         await call(other, "emit", {}, "news", "all", round);
