@@ -167,6 +167,7 @@ func TestDynamicNamespacesInCluster(t *testing.T) {
 		servers = append(servers, srv)
 		p := srv.dial(t)
 		p.connect("/n/1", "")
+		srv.ready(t)
 		peers = append(peers, p)
 	}
 	peers[0].send(`42/n/1,["say","hi"]`)
@@ -180,6 +181,7 @@ func TestDynamicNamespacesInCluster(t *testing.T) {
 	})
 	eventually(t, "counted", func() bool { return servers[0].Stats().Adapter.Published == 1 })
 	peers[0].connect("/n/1", "")
+	servers[0].ready(t)
 	peers[1].send(`42/n/1,["say","again"]`)
 	peers[0].expect(`42/n/1,["said","again"]`)
 }

@@ -49,6 +49,15 @@ func newServer(t testing.TB, cfg Config) *testServer {
 	return ts
 }
 
+// ready waits for the adapters of the namespaces that there are: who is in one is in
+// after startWait also without, and hears nobody.
+func (ts *testServer) ready(t testing.TB) {
+	t.Helper()
+	if err := ts.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // peer is a client that speaks the wire, one frame at a time.
 type peer struct {
 	t  testing.TB

@@ -24,6 +24,7 @@ func TestHold(t *testing.T) {
 		servers = append(servers, srv)
 	}
 	p, id := servers[1].join(t, "/f/1")
+	servers[1].ready(t)
 	srv := servers[0]
 	ns, release, ok := srv.Hold(t.Context(), "f/1")
 	if !ok || ns.Name() != "/f/1" {
@@ -35,6 +36,7 @@ func TestHold(t *testing.T) {
 	}
 	again()
 	again() // counts once
+	srv.ready(t)
 	if err := ns.Emit(t.Context(), "hi"); err != nil {
 		t.Fatal(err)
 	}

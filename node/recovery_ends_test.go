@@ -331,6 +331,9 @@ func TestRecoveryAfterShutdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := srv.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	f := srv.open()
 	f.receive("0")
 	s := f.c.sockets[0]

@@ -115,6 +115,7 @@ func roamAll(t *testing.T, servers []*testServer, clients, visits int) {
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
 	for _, srv := range servers {
+		srv.ready(t)
 		srv.OnConnect(func(ctx context.Context, s *Socket) error {
 			if s.Recovered() {
 				return nil

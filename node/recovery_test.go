@@ -23,6 +23,7 @@ type life struct {
 // begin connects a client to a namespace; before says which life it continues.
 func begin(t testing.TB, ts *testServer, ns string, before *life) *life {
 	t.Helper()
+	ts.ready(t)
 	l := &life{peer: ts.dial(t)}
 	auth := ""
 	if before != nil {
