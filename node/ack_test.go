@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,15 +121,16 @@ func TestCallAll(t *testing.T) {
 		p, _ := srv.join(t, "/")
 		peers = append(peers, p)
 	}
+	var answering sync.WaitGroup
 	for i, p := range peers {
-		go func() {
+		answering.Go(func() {
 			q := p.read() // one id for all (SIO-A-02)
 			frames := []string{`430["A",1]`, `430[]`, `430["C"]`}[i]
 			if q != `420["q",7]` {
 				t.Error(q)
 			}
 			p.send(frames, frames) // the second one is ignored (SIO-A-05)
-		}()
+		})
 	}
 	var got []string
 	for v, err := range CallAll[*string](t.Context(), srv.All(), "q", 7) {
@@ -154,10 +156,10 @@ func TestCallAll(t *testing.T) {
 	}
 	// Who does not answer, or not what was asked for.
 	for i, p := range peers {
-		go func() {
+		answering.Go(func() {
 			p.read()
 			p.send([]string{`432["no int"]`, `432[2]`, `42["late"]`}[i])
-		}()
+		})
 	}
 	ctx := newExpiring(t)
 	sum, bad := 0, 0
@@ -176,6 +178,7 @@ func TestCallAll(t *testing.T) {
 	if sum != 2 || bad != 1 || partial == nil || partial.Got != 2 || partial.Want != 3 || !errors.Is(partial, ErrTimeout) {
 		t.Error(sum, bad, partial)
 	}
+	answering.Wait() // nobody waits for the last of what they send
 	// A caller that has enough.
 	go func() { peers[0].read(); peers[0].send(`433[1]`) }()
 	for range CallAll[int](t.Context(), srv.All(), "q") {
