@@ -234,8 +234,10 @@ func TestShutdown(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	})
+	withSync(srv)
 	a, _ := srv.join(t, "/")
 	b, _ := srv.join(t, "/")
+	b.sync("/") // it is in its room
 	poll, err := http.Get(srv.http.URL + "/socket.io/?EIO=4&transport=polling")
 	if err != nil || poll.StatusCode != 200 {
 		t.Fatal(poll, err)
