@@ -98,10 +98,12 @@ func (w *wanderer) take(frame []byte) error {
 	return nil
 }
 
-// roam visits some nodes, one after the other, and stays at the last.
+// roam visits some nodes, one after the other, and stays at the last. When it has got
+// everything it visits no more: it would not wait there until it is connected, and the
+// next node could find its session taken by the one before.
 func (w *wanderer) roam(visits int) error {
 	for range visits {
-		if err := w.visit(1 + w.random.IntN(60)); err != nil {
+		if err := w.visit(1 + w.random.IntN(60)); err != nil || w.ended == len(w.servers) {
 			return err
 		}
 		time.Sleep(time.Duration(w.random.IntN(20)) * time.Millisecond) // it is away
