@@ -129,7 +129,7 @@ func TestSessionEnds(t *testing.T) {
 			l := begin(t, srv, "/", nil)
 			s, _ := ns.Socket(l.id)
 			end(l, s)
-			eventually(t, "the end", func() bool { return !s.Connected() })
+			l.ended(ns)
 			if next := begin(t, srv, "/", l); next.id == l.id {
 				t.Error("recovered")
 			}
@@ -182,10 +182,12 @@ func TestTakeover(t *testing.T) {
 	for range 2 {
 		srv := newServer(t, recovering(Config{Adapter: hub.Factory}))
 		srv.OnConnect(func(ctx context.Context, s *Socket) error {
-			steps <- fmt.Sprint("connect ", s.Recovered())
 			if !s.Recovered() {
-				return s.Join(ctx, "r")
+				if err := s.Join(ctx, "r"); err != nil {
+					return err
+				}
 			}
+			steps <- fmt.Sprint("connect ", s.Recovered())
 			return nil
 		})
 		srv.OnDisconnect(func(_ context.Context, _ *Socket, d Disconnect) {
@@ -365,11 +367,12 @@ func TestRecoveryCutShort(t *testing.T) {
 		fake := srv.open()
 		f.during = func() { fake.end("transport close") }
 		fake.receive(fmt.Sprintf(`0{"pid":%q,"offset":%q}`, l.pid, l.offset))
-		eventually(t, "the end of the attempt", func() bool {
-			fake.c.mu.Lock()
-			defer fake.c.mu.Unlock()
-			return fake.closed != nil && len(fake.c.sockets) == 0 && len(srv.recoveries) == 0
-		})
+		if err := srv.tasks.Wait(t.Context()); err != nil { // with the attempt, which gives the session back at its end
+			t.Fatal(err)
+		}
+		if fake.AwaitRoom() {
+			t.Fatal("the attempt was not cut short")
+		}
 		f.during = nil
 		next := begin(t, srv, "/", l)
 		if next.id != l.id || fmt.Sprint(next.missed) != `[["missed"]]` {

@@ -77,10 +77,14 @@ func (l *life) want(events ...string) {
 func (l *life) cut(ns *Namespace) {
 	l.t.Helper()
 	l.ws.Close()
-	eventually(l.t, "the end of the socket", func() bool {
-		_, ok := ns.Socket(l.id)
-		return !ok
-	})
+	l.ended(ns)
+}
+
+// ended waits until the server has the last record of the session: later than the
+// socket is connected no more.
+func (l *life) ended(ns *Namespace) {
+	l.t.Helper()
+	eventually(l.t, "the end of the socket", func() bool { return ns.index.socket(l.id) == nil })
 }
 
 func recovering(cfg Config) Config {
