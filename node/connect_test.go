@@ -226,8 +226,10 @@ func TestMultiplexing(t *testing.T) {
 	if id2 := p.connect("/admin", `{"t":1}`); id2 == id {
 		t.Error("one id for two sockets")
 	}
-	p.send(`421["where"]`, `42/admin,1["where"]`)
-	p.expect(`431["/[/admin]"]`, `43/admin,1["/admin[/]"]`)
+	p.send(`421["where"]`)
+	p.expect(`431["/[/admin]"]`)
+	p.send(`42/admin,1["where"]`)
+	p.expect(`43/admin,1["/admin[/]"]`)
 	p.send(`41/admin,`)
 	eventually(t, "left", func() bool { return admin.Len() == 0 })
 	p.send(`422["where"]`)
@@ -241,12 +243,12 @@ func TestMultiplexing(t *testing.T) {
 func TestConnectTimeouts(t *testing.T) {
 	srv := newPlainServer(t, Config{})
 	release := make(chan struct{})
-	ended := make(chan struct{})
+	ended := make(chan struct{}, 2)
 	srv.Of("/slow").Use(func(next ConnectFunc) ConnectFunc {
 		return func(ctx context.Context, s *Socket) error {
 			select {
 			case <-ctx.Done():
-				close(ended)
+				ended <- struct{}{}
 			case <-release:
 			}
 			return next(ctx, s)

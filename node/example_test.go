@@ -186,7 +186,7 @@ func ExampleCallServers() {
 	node.HandleServer(b, "load", func(_ context.Context, ns *node.Namespace, _ node.None) (string, error) {
 		return fmt.Sprintf("%s: %d sockets", ns.Server().NodeID(), ns.Len()), nil
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_ = a.Ready(ctx)
 	_ = b.Ready(ctx)

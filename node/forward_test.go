@@ -197,7 +197,12 @@ func TestForward(t *testing.T) {
 	p := a.poll(t)
 	p.connect(b)
 	p.post(c, `421["echo","x"]`, `422["echo",1]`)
-	if got, want := p.get(b), "431[\"x\"]\x1e432[1]"; got != want {
+	want := "431[\"x\"]\x1e432[1]"
+	got := p.get(b)
+	if len(got) < len(want) { // the handlers of what a POST brings are not awaited
+		got += "\x1e" + p.get(b)
+	}
+	if got != want {
 		t.Fatalf("%q, want %q", got, want)
 	}
 	poll := p.background(t.Context(), c, a)
@@ -214,7 +219,8 @@ func TestForward(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.expect(`42["big","` + strings.Repeat("x", 100_000) + `"]`)
-	if st := b.Stats(); st.Forwarding != 1 || st.Forwarded < 3 || st.WebSocket != 0 {
+	eventually(t, "the end of all but the tunnel", func() bool { return b.Stats().Forwarding == 1 })
+	if st := b.Stats(); st.Forwarded < 3 || st.WebSocket != 0 {
 		t.Errorf("%+v", st)
 	}
 	if st := a.Stats(); st.Relayed < 6 || st.WebSocket != 1 || st.BadHops != 0 {
