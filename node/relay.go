@@ -115,6 +115,11 @@ func (b *relayBody) read() bool {
 // begun.
 const relayLeave = time.Second
 
+// relayAgain is how long an owner that was asked for an answer to a poll may take
+// before it is asked again: the question may overtake the poll, which comes on another
+// connection.
+const relayAgain = 100 * time.Millisecond
+
 // leaveOnShutdown ends the request soon after Shutdown has begun: a poll by asking
 // the owner for an answer, so that its client polls anew, elsewhere, and loses
 // nothing; by cancel what has no answer then. The function it returns ends the
@@ -127,9 +132,14 @@ func (h *handover) leaveOnShutdown(cancel context.CancelFunc) (stay func()) {
 		defer cancel()
 		ctx, done := context.WithTimeout(context.Background(), relayLeave)
 		defer done()
-		if h.r.Method == http.MethodGet {
+		for h.r.Method == http.MethodGet && ctx.Err() == nil {
 			if res, err := h.f.transport.RoundTrip(h.request(http.MethodDelete).WithContext(ctx)); err == nil {
 				_ = res.Body.Close()
+			}
+			select {
+			case <-over:
+				return
+			case <-time.After(relayAgain):
 			}
 		}
 		select {
