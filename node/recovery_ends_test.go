@@ -388,6 +388,9 @@ func TestRecordsFailed(t *testing.T) {
 	f.save = errors.New("away")
 	l := begin(t, srv, "/", nil)
 	eventually(t, "the failure", func() bool { return srv.Stats().RecordsFailed == 1 })
+	if n := srv.Stats().RecordsPending; n != 1 {
+		t.Errorf("%d records are pending", n)
+	}
 	_ = l
 }
 

@@ -215,6 +215,13 @@ func (c *client) Leaving(ctx context.Context) {
 	}
 }
 
+// pending returns how many sessions have something that is to be written.
+func (r *records) pending() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.jobs)
+}
+
 func (r *records) isFailing() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -43,6 +43,9 @@ type Stats struct {
 	Recovered     uint64 // sessions that were continued
 	Replayed      uint64 // events sent to their clients that they had missed
 	RecordsFailed uint64 // times that a session's record could not be written
+	// RecordsPending are the sessions whose record is to be written, or removed: if the
+	// node died now their clients would find an older one, or none.
+	RecordsPending int64
 	// NotRecovered are the sessions that a client wanted to continue and could not,
 	// by cause: no session, events lost, overrun, declined, error.
 	NotRecovered map[string]uint64
@@ -170,7 +173,7 @@ func (srv *Server) Stats() Stats {
 	return st
 }
 
-// adapterStats adds up what the adapters have counted.
+// adapterStats adds up what the adapters have counted, and what waits for them.
 func (srv *Server) adapterStats(st *Stats) {
 	srv.counters.mu.Lock()
 	st.Adapter = srv.counters.gone
@@ -178,6 +181,7 @@ func (srv *Server) adapterStats(st *Stats) {
 	namespaces := srv.all()
 	st.Namespaces = int64(len(namespaces))
 	for _, ns := range namespaces {
+		st.RecordsPending += int64(ns.records.pending())
 		if m, ok := ns.measurer(); ok {
 			addStats(&st.Adapter, m.Stats(), true)
 		}

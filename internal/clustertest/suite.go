@@ -297,6 +297,7 @@ func testNodeLoss(t *testing.T, c *cluster) {
 	id := receive(t, p.ready)
 	ctx := testContext(t)
 	p.call(t, "join", "room")
+	eventually(t, "the record is written", func() bool { return c.inUse().srv.Stats().RecordsPending == 0 })
 	said := make(map[string]int) // by node
 	say := func(m *member) {
 		id := m.srv.NodeID()

@@ -61,6 +61,7 @@ var nodeMetrics = []metric[node.Stats]{
 			putKnown(put, s.NotRecovered, "no session", "events lost", "overrun", "declined", "error")
 		}),
 	counter("fanwire_replayed_events_total", "Events that were sent to clients that had missed them.", func(s *node.Stats) uint64 { return s.Replayed }),
+	gauge("fanwire_session_records_pending", "Sessions whose record is to be written: if the node died now their clients would find an older one, or none.", func(s *node.Stats) int64 { return s.RecordsPending }),
 	counter("fanwire_session_records_failed_total", "Times that the record of a session could not be written.", func(s *node.Stats) uint64 { return s.RecordsFailed }),
 
 	gauge("fanwire_forwarding_requests", "Requests that are being handed on to the node of their session, WebSockets among them.", func(s *node.Stats) int64 { return s.Forwarding }),
