@@ -421,8 +421,9 @@ func TestChangeOfMind(t *testing.T) {
 	chat.Open()
 	p.want("40/chat,")
 	chat.Disconnect()
-	p.send(`40/chat,{"sid":"id2"}`, `42/chat,["e"]`)
+	p.send(`40/chat,{"sid":"id2"}`, `42/chat,["e"]`, `42["left"]`)
 	p.want("41/chat,")
+	rec.want(t, "left[]") // the event has come, too
 	chat.Open()
 	chat.Disconnect()
 	chat.Open()
