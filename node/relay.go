@@ -30,6 +30,7 @@ const (
 	relayBodyTime  = 17 * time.Second
 	relayBodyRate  = 16 << 10 // bytes for one second more
 	relayWriteTime = 10 * time.Second
+	relayRestTime  = 2 * time.Second
 )
 
 var (
@@ -85,7 +86,10 @@ func (b *relayBody) end() (status int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	if b.err != io.EOF && b.got != b.want {
+	switch {
+	case b.err == errBodyTooBig: // net/http reads some of the rest, or the client would have a broken connection before the answer
+		_ = b.rc.SetReadDeadline(time.Now().Add(relayRestTime))
+	case b.err != io.EOF && b.got != b.want:
 		_ = b.rc.SetReadDeadline(time.Unix(1, 0)) // whoever reads wakes
 	}
 	switch {
