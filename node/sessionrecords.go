@@ -250,14 +250,13 @@ func (r *records) settle(ctx context.Context, pid string) {
 
 // run writes until there is nothing more to write. The server waits for it.
 func (r *records) run() {
-	failed := false
 	for {
-		r.await(failed)
+		r.await(r.isFailing())
 		batch := r.takeBatch()
 		if batch == nil {
 			return
 		}
-		failed = r.write(batch)
+		failed := r.write(batch)
 		r.mu.Lock()
 		r.failing = failed
 		r.mu.Unlock()
@@ -285,7 +284,7 @@ func (r *records) takeBatch() []*recordJob {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.jobs) == 0 {
-		r.running = false
+		r.running, r.failing = false, false
 		return nil
 	}
 	batch := make([]*recordJob, 0, min(len(r.jobs), recordBatch))
